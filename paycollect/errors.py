@@ -1,0 +1,357 @@
+"""Every way in which a call can end badly.
+
+    PayCollectError                    outcome, is_retryable, attempts, elapsed, order_id
+    |-- TransportError                 no complete answer arrived
+    |   |-- ConnectError               nothing was sent
+    |   `-- ResponseLostError          sent, but the answer was lost: timeout, reset, truncation
+    |-- ApiError                       the provider answered "no": status, code, request_id, fields
+    |   |-- AuthenticationError        401
+    |   |-- InsufficientBalanceError   402
+    |   |-- PermissionDeniedError      403
+    |   |-- NotFoundError              404
+    |   |-- ConflictError              409
+    |   |   `-- DuplicateOrderError    the order id is taken: order_id, existing
+    |   |-- InvalidRequestError        400, 422
+    |   |-- RateLimitError             429: retry_after
+    |   `-- ServerError                5xx
+    |-- DecodeError                    an answer that is not of the documented form: path
+    |-- DeadlineExceededError          the whole call took longer than its deadline
+    |-- ClosedError                    the manager is closed, or was closed during the call
+    |-- EventLoopError                 the manager belongs to another event loop
+    |-- PaymentNotConfirmedError       GET says: not paid as expected: reason, collection
+    `-- IpnError                       a webhook or callback that must not be acted on: status_hint
+        |-- SignatureError             unsigned, or signed by somebody else
+        |-- PayloadError               malformed
+        |-- CallbackError              a return URL without one clear batch and status
+        `-- TestEventError             a genuine test delivery: answer 2xx, fulfil nothing
+
+Mistakes of the caller (a float amount, an empty secret) stay ValueError and TypeError.
+
+The law of this room: the text of an error may be logged. It shows no secret, no token, no e-mail
+address and no body; texts that come from the provider are cleaned when the error is made.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from paycollect.models import Collection, Refund
+
+_LONGEST_TEXT: Final = 300
+# An e-mail address, a JWT, a webhook secret, a Bearer header, and any long run of letters and digits.
+_SENSITIVE: Final = re.compile(
+    r"[^\s@<>\"']+@[^\s@<>\"']+"
+    r"|eyJ[\w-]*(?:\.[\w-]*)*"
+    r"|whsec_\w*"
+    r"|\bbearer\s+\S+"
+    r"|\b[A-Za-z0-9+_]{32,}\b",
+    re.IGNORECASE,
+)
+_ID: Final = re.compile(r"(?!eyJ|whsec_)[A-Za-z0-9_.:-]{1,128}", re.ASCII)
+_UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e\u00a0-\ud7ff\ue000-\ufffd]+")
+
+
+def clean(text: object) -> str:
+    """Make a text that came from outside fit for a log: short, one line, nothing sensitive."""
+    if not isinstance(text, str):
+        return ""
+    text = _UNPRINTABLE.sub(" ", text[: 4 * _LONGEST_TEXT])
+    text = _SENSITIVE.sub("[redacted]", text).strip()
+    return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 3] + "..."
+
+
+def clean_id(value: object) -> str | None:
+    """Keep an identifier that came from outside if it looks like one; else clean it as a text."""
+    if isinstance(value, str) and _ID.fullmatch(value):
+        return value
+    return clean(value) or None
+
+
+class Outcome(StrEnum):
+    """What is known about the effect of a call that failed."""
+
+    NOT_SENT = "not_sent"
+    """The provider never got the request: nothing happened there."""
+    REJECTED = "rejected"
+    """The provider refused the request: nothing happened there."""
+    UNKNOWN = "unknown"
+    """The request may have taken effect. Do not tell the customer that it failed."""
+
+
+class PayCollectError(Exception):
+    """Base of all errors of the SDK.
+
+    Attributes:
+        outcome: whether the request can have taken effect (`Outcome`).
+        is_retryable: whether the same call may succeed if it is made again later.
+        attempts: how many HTTP attempts were made; 0 where none was.
+        elapsed: seconds from the start of the call to the error; 0.0 where no call was made.
+        order_id: the merchant's order id, where the call was about one.
+
+    """
+
+    outcome: Outcome = Outcome.REJECTED
+    is_retryable: bool = False
+    attempts: int = 0
+    elapsed: float = 0.0
+    order_id: str | None = None
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        notes = list(self._notes())
+        if self.order_id is not None:
+            notes.append(f"order {clean(self.order_id)}")
+        if self.attempts > 1:
+            notes.append(f"{self.attempts} attempts in {self.elapsed:.1f} s")
+        if self.attempts and self.outcome is Outcome.UNKNOWN:
+            notes.append("outcome unknown: the request may have taken effect")
+        text = str(self.args[0]) if self.args else ""
+        return f"{text} ({'; '.join(notes)})" if notes else text
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
+
+    def _notes(self) -> list[str]:
+        """Give facts about this kind of error, for the end of its text."""
+        return []
+
+
+class TransportError(PayCollectError):
+    """No complete answer arrived: a matter of the network or of the provider, not of the call."""
+
+    outcome = Outcome.UNKNOWN
+    is_retryable = True
+
+
+class ConnectError(TransportError):
+    """No connection could be made (name, route, refusal, TLS, time): nothing was sent."""
+
+    outcome = Outcome.NOT_SENT
+
+
+class ResponseLostError(TransportError):
+    """The request was sent but its answer was lost: timeout, reset, truncation, stray answer."""
+
+
+class ApiError(PayCollectError):
+    """The provider answered, and said no.
+
+    Attributes:
+        status: HTTP status of the answer.
+        code: the provider's machine-readable code, e.g. "VALIDATION_ERROR"; "" where none was sent.
+        message: the provider's sentence, cleaned of anything sensitive.
+        request_id: the provider's id of the request, to quote to its support; None where not sent.
+        fields: what is wrong with which field, where the provider says so.
+
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        status: int = 0,
+        code: str = "",
+        request_id: str | None = None,
+        fields: Mapping[str, str] | None = None,
+    ) -> None:
+        self.message = clean(message)
+        super().__init__(self.message or "the provider refused the request")
+        self.status = status
+        self.code = clean(code)
+        self.request_id = clean_id(request_id)
+        self.fields: dict[str, str] = {clean(k): clean(v) for k, v in (fields or {}).items()}
+
+    def _notes(self) -> list[str]:
+        notes = [f"{name}: {problem}" for name, problem in self.fields.items()]
+        notes.append(" ".join(filter(None, (f"HTTP {self.status}", self.code))))
+        if self.request_id:
+            notes.append(f"request {self.request_id}")
+        return notes
+
+
+class AuthenticationError(ApiError):
+    """401: the credentials or the token were refused. Check app id and secret key."""
+
+
+class InsufficientBalanceError(ApiError):
+    """402: the merchant's balance does not cover the refund."""
+
+
+class PermissionDeniedError(ApiError):
+    """403: the app lacks the scope for this call."""
+
+
+class NotFoundError(ApiError):
+    """404: no such thing, or it belongs to another app."""
+
+
+class ConflictError(ApiError):
+    """409: the request contradicts what the provider already has."""
+
+
+class DuplicateOrderError(ConflictError):
+    """409 on a create: the order id is already taken.
+
+    Attributes:
+        order_id: the order id in question.
+        existing: the collection that has it, where it was looked up; else None.
+
+    """
+
+    existing: Collection | None = None
+
+
+class InvalidRequestError(ApiError):
+    """400 or 422: the provider found a field or a state wrong; see `fields` and `code`."""
+
+
+class AlreadyRefundedError(InvalidRequestError, ConflictError):
+    """The collection has its one refund already (code ALREADY_REFUNDED, HTTP status unpublished).
+
+    Attributes:
+        existing: the refund that is there, where it was looked up; else None.
+
+    """
+
+    existing: Refund | None = None
+
+
+class RateLimitError(ApiError):
+    """429: too many requests.
+
+    Attributes:
+        retry_after: seconds to wait as the provider asked for, or None where it did not say.
+
+    """
+
+    is_retryable = True
+    retry_after: float | None = None
+
+
+class ServerError(ApiError):
+    """5xx: the provider failed; whether the request took effect is unknown.
+
+    Attributes:
+        retry_after: seconds to wait as the provider asked for, or None where it did not say.
+
+    """
+
+    outcome = Outcome.UNKNOWN
+    is_retryable = True
+    retry_after: float | None = None
+
+
+class DecodeError(PayCollectError):
+    """An answer that is not of the documented form.
+
+    Attributes:
+        path: where in the answer, e.g. "data.amount"; "" for the answer as a whole.
+        request_id: the provider's id of the request; None where it could not be read.
+
+    """
+
+    outcome = Outcome.UNKNOWN
+
+    def __init__(
+        self, message: str = "", *, path: str = "", request_id: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.path = path
+        self.request_id = clean_id(request_id)
+
+    def _notes(self) -> list[str]:
+        return [f"request {self.request_id}"] if self.request_id else []
+
+
+class DeadlineExceededError(PayCollectError):
+    """The whole call, with its token, attempts and waits, took longer than its deadline."""
+
+    outcome = Outcome.UNKNOWN
+    is_retryable = True
+
+
+class ClosedError(PayCollectError):
+    """The session manager is closed, or was closed while the call was under way."""
+
+    outcome = Outcome.NOT_SENT
+
+
+class EventLoopError(PayCollectError, RuntimeError):
+    """The session manager was first used on another event loop, to which its connections belong."""
+
+    outcome = Outcome.NOT_SENT
+
+
+class NotConfirmedReason(StrEnum):
+    """Why a payment is not confirmed."""
+
+    NOT_COMPLETED = "not_completed"
+    AMOUNT_MISMATCH = "amount_mismatch"
+    CURRENCY_MISMATCH = "currency_mismatch"
+    ORDER_MISMATCH = "order_mismatch"
+    NOT_FOUND = "not_found"
+    TEST_EVENT = "test_event"
+
+
+class PaymentNotConfirmedError(PayCollectError):
+    """The provider's own record does not show the payment that was expected: do not fulfil.
+
+    Attributes:
+        reason: a `NotConfirmedReason`.
+        collection: the provider's record, where there is one.
+
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        reason: NotConfirmedReason = NotConfirmedReason.NOT_COMPLETED,
+        collection: Collection | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.collection = collection
+
+
+class IpnError(PayCollectError):
+    """A webhook or callback that must not be acted on.
+
+    Attributes:
+        status_hint: the HTTP status that a web handler should answer with.
+
+    """
+
+    status_hint: int = 400
+
+
+class SignatureError(IpnError):
+    """Unsigned, signed with another secret, altered on the way, stale, or meant for another app."""
+
+    status_hint = 401
+
+
+class PayloadError(IpnError):
+    """Not a body that the provider would send: malformed (400) or too large (413)."""
+
+    def __init__(self, message: str = "", *, status_hint: int = 400) -> None:
+        super().__init__(message)
+        self.status_hint = status_hint
+
+
+class CallbackError(IpnError):
+    """A return URL without exactly one clear batch and status."""
+
+
+class TestEventError(IpnError):
+    """A validly signed test delivery: acknowledge it with 2xx, but fulfil nothing."""
+
+    __test__ = False  # its name makes pytest take it for a test class
+    status_hint = 200
