@@ -1,0 +1,119 @@
+"""JSON as the provider writes and reads it: envelopes, exact numbers, instants.
+
+The law of this room: money never becomes a float on its way.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from paycollect.sandbox.refusals import RefusedError, invalid
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from paycollect.models import JsonValue
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer of the API before it is put into its envelope."""
+
+    data: Mapping[str, JsonValue]
+    message: str
+    status: int = HTTPStatus.OK
+
+
+def dumps(value: JsonValue | Mapping[str, JsonValue]) -> str:
+    """Write JSON compactly, a Decimal with exactly the digits it has."""
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{dumps(key)}:{dumps(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(dumps, value)) + "]"
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def loads(body: bytes) -> JsonValue:
+    """Read JSON, numbers with a point as Decimals.
+
+    Raises:
+        ValueError: anything that is not strict JSON in UTF-8, or is nested too deeply.
+
+    """
+    try:
+        value: JsonValue = json.loads(
+            body.decode(), parse_float=Decimal, parse_constant=_no_constant
+        )
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    return value
+
+
+def read_object(body: bytes) -> dict[str, JsonValue]:
+    """Read the body of a request; an empty one counts as an empty object.
+
+    Raises:
+        RefusedError: VALIDATION_ERROR, not a JSON object.
+
+    """
+    try:
+        value = loads(body) if body else {}
+    except ValueError:
+        raise invalid({"body": "must be valid JSON"}) from None
+    if not isinstance(value, dict):
+        raise invalid({"body": "must be a JSON object"})
+    return value
+
+
+def instant(moment: datetime) -> str:
+    """Write a moment as the provider does: ISO 8601 to the second, "+00:00"."""
+    return moment.isoformat(timespec="seconds")
+
+
+def success(answer: Answer, now: datetime) -> bytes:
+    """Put an answer into the envelope of success (provider docs: conventions)."""
+    envelope: dict[str, JsonValue] = {
+        "success": True,
+        "status": int(answer.status),
+        "message": answer.message,
+        "data": dict(answer.data),
+        "meta": _meta(now),
+    }
+    return dumps(envelope).encode()
+
+
+def failure(refusal: RefusedError, now: datetime) -> bytes:
+    """Put a refusal into the envelope of errors, its code in `error.code`.
+
+    That place is not published for v3; it is the one in the sister API's samples.
+    """
+    error: dict[str, JsonValue] = {"code": refusal.code, "detail": refusal.message}
+    if refusal.fields:
+        error["fields"] = [
+            {"field": field, "message": f"{field} {problem}"}
+            for field, problem in refusal.fields.items()
+        ]
+    envelope: dict[str, JsonValue] = {
+        "success": False,
+        "status": refusal.status,
+        "message": refusal.message,
+        "error": error,
+        "meta": _meta(now),
+    }
+    return dumps(envelope).encode()
+
+
+def _meta(now: datetime) -> dict[str, JsonValue]:
+    return {"requestId": f"req_{secrets.token_hex(8)}", "timestamp": instant(now)}
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
