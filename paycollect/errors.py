@@ -9,8 +9,10 @@
     |   |-- InsufficientBalanceError   402
     |   |-- PermissionDeniedError      403
     |   |-- NotFoundError              404
+    |   |-- RequestTimeoutError        408
     |   |-- ConflictError              409
-    |   |   `-- DuplicateOrderError    the order id is taken: order_id, existing
+    |   |   |-- DuplicateOrderError    the order id is taken: order_id, existing
+    |   |   `-- AlreadyRefundedError   the collection has its one refund: existing
     |   |-- InvalidRequestError        400, 422
     |   |-- RateLimitError             429: retry_after
     |   `-- ServerError                5xx
@@ -212,7 +214,7 @@ class InvalidRequestError(ApiError):
     """400 or 422: the provider found a field or a state wrong; see `fields` and `code`."""
 
 
-class AlreadyRefundedError(InvalidRequestError, ConflictError):
+class AlreadyRefundedError(ConflictError):
     """The collection has its one refund already (code ALREADY_REFUNDED, HTTP status unpublished).
 
     Attributes:
@@ -233,6 +235,13 @@ class RateLimitError(ApiError):
 
     is_retryable = True
     retry_after: float | None = None
+
+
+class RequestTimeoutError(ApiError):
+    """408: the provider gave up on waiting for the request."""
+
+    outcome = Outcome.UNKNOWN
+    is_retryable = True
 
 
 class ServerError(ApiError):
@@ -259,9 +268,7 @@ class DecodeError(PayCollectError):
 
     outcome = Outcome.UNKNOWN
 
-    def __init__(
-        self, message: str = "", *, path: str = "", request_id: str | None = None
-    ) -> None:
+    def __init__(self, message: str = "", *, path: str = "", request_id: str | None = None) -> None:
         super().__init__(message)
         self.path = path
         self.request_id = clean_id(request_id)
@@ -271,10 +278,16 @@ class DecodeError(PayCollectError):
 
 
 class DeadlineExceededError(PayCollectError):
-    """The whole call, with its token, attempts and waits, took longer than its deadline."""
+    """The whole call, with its token, attempts and waits, took longer than its deadline.
+
+    Attributes:
+        collection: the state as it was last seen, where the call was a wait for a payment.
+
+    """
 
     outcome = Outcome.UNKNOWN
     is_retryable = True
+    collection: Collection | None = None
 
 
 class ClosedError(PayCollectError):

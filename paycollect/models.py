@@ -7,7 +7,7 @@ value shows neither personal data nor secrets, so that any value may be logged.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Final, Generic, TypeAlias, TypeVar
 
@@ -49,6 +49,9 @@ class ReadOnlyDict(Mapping[str, JsonValue]):
 
 
 _EMPTY: Final = ReadOnlyDict()
+
+LIFETIME: Final = timedelta(minutes=60)
+"""How long a customer can pay on a checkout page (provider docs: collections/create)."""
 
 
 @frozen(kw_only=True)

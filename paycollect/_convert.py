@@ -1,0 +1,252 @@
+"""Between wire and values: the one cattrs converter, and the provider's names.
+
+The law of this room: what is required must be there and be of the right type, with no silent
+conversion (`"5"` is not a count, `true` is not 1); what is unknown is ignored; a failure is a
+`DecodeError` that names the place but not the value, as that may be personal data.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final, TypeVar, cast, get_origin
+
+import attrs
+from cattrs import ClassValidationError, Converter, IterableValidationError
+from cattrs.gen import make_dict_structure_fn, override
+
+from paycollect import _scalars, models
+from paycollect.errors import DecodeError
+from paycollect.models import JsonValue, Page, ReadOnlyDict
+from paycollect.status import PaymentStatus, RefundStatus
+
+T = TypeVar("T")
+JsonObject = dict[str, JsonValue]
+
+
+def _count(value: object) -> int:
+    if type(value) is not int:
+        raise ValueError("expected a whole number")
+    return value
+
+
+def _flag(value: object) -> bool:
+    if type(value) is not bool:
+        raise ValueError("expected true or false")
+    return value
+
+
+def _object(value: object) -> JsonObject:
+    """Take a JSON object; PHP writes an empty one as an empty array."""
+    if type(value) is dict:
+        return value
+    if value == []:
+        return {}
+    raise ValueError("expected an object")
+
+
+def _collection(value: JsonObject) -> JsonObject:
+    """Bring the payer of a list entry (payerName, payerEmail, payerClientId) to the form of Get."""
+    flat = {
+        name: value[wire]
+        for name, wire in (
+            ("name", "payerName"),
+            ("email", "payerEmail"),
+            ("clientId", "payerClientId"),
+        )
+        if value.get(wire) is not None
+    }
+    if flat and not value.get("payer"):
+        value = {**value, "payer": flat}
+    elif "payer" in value and not value["payer"]:
+        value = {**value, "payer": None}
+    return value
+
+
+_SCALARS: Final[tuple[tuple[Any, Callable[[Any], Any]], ...]] = (
+    (Decimal, _scalars.money),
+    (datetime, _scalars.instant),
+    (str, _scalars.text),
+    (int, _count),
+    (bool, _flag),
+    (PaymentStatus, lambda value: PaymentStatus(_scalars.text(value))),
+    (RefundStatus, lambda value: RefundStatus(_scalars.text(value))),
+)
+# Where the provider's name is not simply the camelCase of ours.
+_RENAMED: Final = {(models.WebhookTest, "data"): "testData"}
+_PREPARED: Final[dict[type, Callable[[JsonObject], JsonObject]]] = {models.Collection: _collection}
+_MODELS: Final = (
+    models.Payer,
+    models.RefundSummary,
+    models.Checkout,
+    models.Collection,
+    models.Refund,
+    models.RefundReason,
+    models.Fee,
+    models.Pricing,
+    models.WebhookConfig,
+    models.WebhookSecret,
+    models.WebhookTest,
+)
+# Facts about our own call, which no answer may set.
+_NOT_ON_THE_WIRE: Final = frozenset({"recovered"})
+
+
+def _wire_name(cls: type, name: str) -> str:
+    words = _RENAMED.get((cls, name)) or name
+    return re.sub(r"_(\w)", lambda match: match[1].upper(), words)
+
+
+def _make_converter(*, detailed: bool) -> Converter:
+    converter = Converter(detailed_validation=detailed)
+    for scalar, read in _SCALARS:
+        converter.register_structure_hook(scalar, lambda value, _, read=read: read(value))
+    converter.register_structure_hook_func(
+        lambda kind: get_origin(kind) is Mapping,
+        lambda value, _: ReadOnlyDict(_object(value or [])),
+    )
+    for cls in _MODELS:
+        converter.register_structure_hook(cls, _make_hook(cls, converter))
+    return converter
+
+
+def _make_hook(cls: type, converter: Converter) -> Callable[[Any, Any], Any]:
+    attrs.resolve_types(cls)
+    names = {
+        attribute.name: override(
+            rename=_wire_name(cls, attribute.name), omit=attribute.name in _NOT_ON_THE_WIRE
+        )
+        for attribute in attrs.fields(cls)
+    }
+    build = make_dict_structure_fn(
+        cls, converter, _cattrs_detailed_validation=converter.detailed_validation, **names
+    )
+    prepare = _PREPARED.get(cls)
+
+    def hook(value: object, _: object) -> Any:
+        document = _object(value)
+        return build(document if prepare is None else prepare(document), cls)
+
+    return hook
+
+
+_FAST: Final = _make_converter(detailed=False)
+_DETAILED: Final = _make_converter(detailed=True)
+
+
+def structure(value: object, cls: type[T], *, path: str = "data") -> T:
+    """Make a value of `cls` of a parsed JSON value.
+
+    Raises:
+        DecodeError: the value is not of the documented form; `path` says where.
+
+    """
+    try:
+        return _FAST.structure(value, cls)
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError):
+        pass  # the fast pass does not know the place; and its error would carry the value
+    raise _explain(value, cls, path)
+
+
+def hook_for(cls: type[T]) -> Callable[[object], T]:
+    """Give `structure` for one class, with the look-up of its hook done beforehand."""
+    build = _FAST.get_structure_hook(cls)
+
+    def read(value: object) -> T:
+        try:
+            return cast("T", build(value, cls))
+        except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError):
+            pass  # as in structure()
+        raise _explain(value, cls, "data")
+
+    return read
+
+
+def _explain(value: object, cls: type, path: str) -> DecodeError:
+    try:
+        _DETAILED.structure(value, cls)
+    except Exception as error:  # noqa: BLE001  cattrs wraps whatever a hook raises
+        where, problem = _first_problem(error, cls)
+    else:
+        where, problem = "", "could not be read"  # pragma: no cover  both passes read alike
+    path += where
+    return DecodeError(f"the provider's answer is not as documented: {path}: {problem}", path=path)
+
+
+def _first_problem(error: BaseException, cls: type | None) -> tuple[str, str]:
+    if isinstance(error, ClassValidationError):
+        inner = error.exceptions[0]
+        name = next((note.name for note in _notes(inner)), "")
+        where, problem = _first_problem(inner, None)
+        return f".{_wire_name(error.cl, name)}{where}", problem
+    if isinstance(error, IterableValidationError):
+        inner = error.exceptions[0]
+        where, problem = _first_problem(inner, None)
+        return f"[{next((note.index for note in _notes(inner)), 0)}]{where}", problem
+    if isinstance(error, KeyError):
+        return "", "missing"
+    return "", str(error.args[0]) if type(error) is ValueError and error.args else "unexpected type"
+
+
+def _notes(error: BaseException) -> list[Any]:
+    return [note for note in getattr(error, "__notes__", ()) if not type(note) is str]
+
+
+def structure_page(value: object, key: str, cls: type[T]) -> Page[T]:
+    """Make a page of a list answer; both published forms of its pagination are read.
+
+    Raises:
+        DecodeError: the value is not of the documented form.
+
+    """
+    document = structure_object(value)
+    counts = structure_object(document.get("pagination"), path="data.pagination")
+    return Page(
+        items=structure_items(document, key, cls),
+        page=_first_count(counts, "page", "currentPage"),
+        per_page=_first_count(counts, "perPage", "itemsPerPage"),
+        total_items=_first_count(counts, "totalItems"),
+        total_pages=_first_count(counts, "totalPages"),
+    )
+
+
+def structure_items(document: JsonObject, key: str, cls: type[T]) -> tuple[T, ...]:
+    """Make the values of the array at `key`.
+
+    Raises:
+        DecodeError: it is not an array, or an entry is not of the documented form.
+
+    """
+    items = document.get(key)
+    if type(items) is not list:
+        raise DecodeError(
+            f"the provider's answer is not as documented: data.{key}: expected an array",
+            path=f"data.{key}",
+        )
+    return tuple(structure(item, cls, path=f"data.{key}[{i}]") for i, item in enumerate(items))
+
+
+def structure_object(value: object, *, path: str = "data") -> JsonObject:
+    """Take a JSON object as it is.
+
+    Raises:
+        DecodeError: it is something else.
+
+    """
+    if type(value) is dict:
+        return value
+    raise DecodeError(
+        f"the provider's answer is not as documented: {path}: expected an object", path=path
+    )
+
+
+def _first_count(counts: JsonObject, *names: str) -> int:
+    for name in names:
+        if type(count := counts.get(name)) is int:
+            return count
+    path = f"data.pagination.{names[0]}"
+    raise DecodeError(
+        f"the provider's answer is not as documented: {path}: expected a whole number", path=path
+    )

@@ -1,0 +1,180 @@
+"""The caller's arguments, checked before anything is sent.
+
+The law of this room: a mistake is a TypeError (wrong kind of thing) or a ValueError (wrong thing)
+whose text begins with the argument's name, says what is needed, and does not repeat the value.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from collections.abc import Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Final
+from urllib.parse import urlsplit
+
+_MOST_CHARACTERS: Final = 100
+_MOST_DIGITS: Final = 15  # cents in a JSON number stay exact in an IEEE double
+_PLAIN_DECIMAL: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?", re.ASCII)
+_SAFE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
+_SAFE_URL: Final = re.compile(r"[^\x00-\x20\x7f\\]{1,2048}")
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode
+
+
+def amount(value: object, *, name: str = "amount", least: int | Decimal = 1) -> Decimal:
+    """Check an amount of USD: a Decimal, int or str of at most 2 decimals, and at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, (Decimal, int, str)):
+        raise TypeError(
+            f"{name}: a Decimal, an int or a str is needed, not {type(value).__name__}"
+            + (" (floats are not exact: pass '25.00')" if isinstance(value, float) else "")
+        )
+    if isinstance(value, str):
+        if not _PLAIN_DECIMAL.fullmatch(value) or len(value) > 2 * _MOST_DIGITS:
+            raise ValueError(f"{name}: a plain decimal text such as '25.00' is needed")
+        value = Decimal(value)
+    elif isinstance(value, int):
+        if value >= 10**_MOST_DIGITS:
+            raise ValueError(f"{name}: out of all proportion")
+        value = Decimal(value)
+    elif not value.is_finite() or value.adjusted() >= _MOST_DIGITS - 2:
+        raise ValueError(f"{name}: must be finite, and not out of all proportion")
+    if value < least:
+        raise ValueError(f"{name}: must be at least {least}")
+    if value.adjusted() >= _MOST_DIGITS - 2:
+        raise ValueError(f"{name}: out of all proportion")
+    if value != round(value, 2):
+        raise ValueError(f"{name}: at most 2 decimals")
+    return value
+
+
+def text(value: object, name: str, *, most: int = _MOST_CHARACTERS) -> str:
+    """Check a text of 1 to `most` characters that can be written as UTF-8."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: a str is needed, not {type(value).__name__}")
+    if not 0 < len(value) <= most:
+        raise ValueError(f"{name}: must have 1 to {most} characters, not {len(value)}")
+    if not value.isascii():
+        encodable(value, name)
+    return value
+
+
+def encodable(value: str, name: str) -> str:
+    """Refuse lone surrogates, which no JSON document can carry."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        pass
+    else:
+        return value
+    raise ValueError(f"{name}: holds a lone surrogate, which cannot be written as UTF-8")
+
+
+def url(value: object, name: str) -> str:
+    """Check an absolute http(s) URL."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: a str is needed, not {type(value).__name__}")
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or not _SAFE_URL.fullmatch(value):
+        raise ValueError(f"{name}: an absolute http(s) URL is needed")
+    return encodable(value, name)
+
+
+def secure_url(value: object, name: str) -> str:
+    """Check an https URL; http is good enough on loopback only."""
+    good = url(value, name)
+    parts = urlsplit(good)
+    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+        raise ValueError(f"{name}: must be https (http only on loopback)")
+    return good
+
+
+def base_url(value: object) -> str:
+    """Check the API's address, and give it without a trailing slash."""
+    good = secure_url(value, "base_url")
+    parts = urlsplit(good)
+    if parts.query or parts.fragment or "@" in parts.netloc:
+        raise ValueError("base_url: must have no credentials, query or fragment")
+    return good.rstrip("/")
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host name or address means this machine."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def usd(value: object) -> str:
+    """Check a currency: the server silently ignores any but USD (provider docs: create)."""
+    if not isinstance(value, str):
+        raise TypeError(f"currency: a str is needed, not {type(value).__name__}")
+    if value != "USD":
+        raise ValueError("currency: only USD is supported; the provider would charge USD anyway")
+    return value
+
+
+def metadata(value: object) -> str:
+    """Check an object of custom data, and give it as JSON text."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"metadata: a mapping is needed, not {type(value).__name__}")
+    kind: type[Exception] = ValueError
+    try:
+        return encodable(_encode(dict(value)), "metadata")
+    except TypeError:
+        kind = TypeError
+    except (ValueError, RecursionError):
+        pass
+    raise kind("metadata: must be JSON-serialisable, without NaN, cycles or lone surrogates")
+
+
+def path_id(value: object, name: str) -> str:
+    """Check an id that becomes part of a path: `/`, `?`, `#` and `..` never get through."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: a str is needed, not {type(value).__name__}")
+    if not _SAFE_ID.fullmatch(value):
+        raise ValueError(f"{name}: only letters, digits, '_' and '-' are allowed, 1 to 128 of them")
+    return value
+
+
+def whole(value: object, name: str, *, least: int, most: int) -> int:
+    """Check a whole number within bounds."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name}: an int is needed, not {type(value).__name__}")
+    if not least <= value <= most:
+        raise ValueError(f"{name}: must be {least} to {most}")
+    return value
+
+
+def day(value: object, name: str) -> str:
+    """Check a day: a `date`, or its text as YYYY-MM-DD."""
+    if isinstance(value, datetime) or not isinstance(value, (date, str)):
+        raise TypeError(f"{name}: a date, or a str as YYYY-MM-DD, is needed")
+    if isinstance(value, date):
+        return value.isoformat()
+    try:
+        good = date.fromisoformat(value).isoformat() == value
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError(f"{name}: a day as YYYY-MM-DD is needed")
+    return value
+
+
+def credential(value: object, name: str) -> str:
+    """Check an app id or a secret: not empty, printable ASCII without spaces."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: a str is needed, not {type(value).__name__}")
+    if not value.strip():
+        raise ValueError(f"{name}: must not be empty")
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError(f"{name}: must be printable ASCII without spaces")
+    return value

@@ -1,0 +1,353 @@
+"""The provider's API as pure functions: one per endpoint, which gives the `Request` to send.
+
+The law of this room: arguments are checked, and answers compared with what was asked. Nothing here
+does I/O.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Final
+from urllib.parse import urlencode, urlsplit
+
+from attrs import frozen
+
+from paycollect import _validate as check
+from paycollect import errors, models
+from paycollect._answers import Request
+from paycollect._convert import (
+    JsonObject,
+    hook_for,
+    structure,
+    structure_items,
+    structure_object,
+    structure_page,
+)
+from paycollect.models import JsonValue
+from paycollect.status import PaymentStatus, RefundStatus
+
+LARGEST_PAGE: Final = 100
+"""Entries per page at most (provider docs: collections/list)."""
+
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode
+
+
+def _body(document: Mapping[str, object], *, amount: Decimal | None = None) -> bytes:
+    """Write a JSON body; the amount goes in as it is, since json knows no Decimal."""
+    text = _encode(document)
+    if amount is not None:
+        text = f'{{"amount":{amount:f}' + ("," if document else "") + text[1:]
+    return text.encode()
+
+
+def authenticate(app_id: str, secret_key: str) -> Request[JsonObject]:
+    """Ask for a token by client credentials (provider docs: auth/token)."""
+    document = {"appId": app_id, "secretKey": secret_key, "grantType": "client_credentials"}
+    return Request(
+        method="POST",
+        path="/auth/token",
+        body=_body(document),
+        decode=structure_object,
+        authorized=False,
+    )
+
+
+def refresh() -> Request[JsonObject]:
+    """Ask for a new token by the present one (provider docs: auth/refresh)."""
+    return Request(method="POST", path="/auth/refresh", decode=structure_object)
+
+
+def revoke() -> Request[JsonObject]:
+    """Make the present token invalid (provider docs: auth/revoke)."""
+    return Request(method="POST", path="/auth/revoke", decode=structure_object)
+
+
+@frozen(kw_only=True)
+class Order:
+    """What a checkout is for: the part of a create by which an existing one is recognised."""
+
+    order_id: str
+    amount: Decimal
+    currency: str
+
+    def matches(self, other: models.Checkout | models.Collection) -> bool:
+        """Tell whether a checkout is for this order: same id, amount and currency."""
+        return (
+            other.order_id == self.order_id
+            and other.amount == self.amount
+            and other.currency == self.currency
+        )
+
+
+_checkout = hook_for(models.Checkout)
+
+
+def create_collection(
+    order: Order,
+    *,
+    description: str,
+    callback_url: str | None,
+    webhook_url: str | None,
+    metadata: Mapping[str, object] | None,
+) -> Request[models.Checkout]:
+    """Ask for a checkout session (provider docs: collections/create)."""
+    document = {
+        "currency": order.currency,
+        "orderId": order.order_id,
+        "description": check.text(description, "description"),
+    }
+    if callback_url is not None:
+        document["callbackUrl"] = check.url(callback_url, "callback_url")
+    if webhook_url is not None:
+        document["webhookUrl"] = check.url(webhook_url, "webhook_url")
+    body = _body(document, amount=order.amount)
+    if metadata is not None:
+        body = body[:-1] + b',"metadata":' + check.metadata(metadata).encode() + b"}"
+
+    def decode(data: JsonValue) -> models.Checkout:
+        if type(data) is dict and data.get("orderId") is None:
+            data["orderId"] = order.order_id  # echoed "if provided" (docs: collections/create)
+        checkout = _checkout(data)
+        if not order.matches(checkout):
+            raise _stray("an order other than the one it was asked for")
+        refuse_insecure(checkout.checkout_url)
+        return checkout
+
+    return Request(
+        method="POST",
+        path="/collections",
+        body=body,
+        decode=decode,
+        order_id=order.order_id,
+        conflict=errors.DuplicateOrderError,
+    )
+
+
+def get_collection(collection_id: str) -> Request[models.Collection]:
+    """Ask for one collection (provider docs: collections/get)."""
+
+    def decode(data: JsonValue) -> models.Collection:
+        collection = structure(data, models.Collection)
+        if collection_id not in (collection.collection_id, collection.batch):
+            raise _stray("a collection other than the one it was asked for")
+        return collection
+
+    return Request(
+        method="GET",
+        path="/collections/" + check.path_id(collection_id, "collection_id"),
+        template="/collections/{id}",
+        decode=decode,
+    )
+
+
+def list_collections(
+    *,
+    page: int,
+    limit: int,
+    status: PaymentStatus | str | None = None,
+    order_id: str | None = None,
+    reference: str | None = None,
+    date_from: date | str | None = None,
+    date_to: date | str | None = None,
+) -> Request[models.Page[models.Collection]]:
+    """Ask for a page of collections (provider docs: collections/list)."""
+    query = {
+        **_page(page, limit),
+        "status": _text(status, "status"),
+        "orderId": _text(order_id, "order_id"),
+        "reference": _text(reference, "reference"),
+        "dateFrom": _day(date_from, "date_from"),
+        "dateTo": _day(date_to, "date_to"),
+    }
+    return Request(
+        method="GET",
+        path="/collections" + _query(query),
+        template="/collections",
+        decode=lambda data: structure_page(data, "collections", models.Collection),
+    )
+
+
+def create_refund(
+    collection_id: str, *, amount: Decimal | None, reason: str | None
+) -> Request[models.Refund]:
+    """Ask for a refund: full, or of an amount (provider docs: refunds/create)."""
+    document = {"mode": "FULL" if amount is None else "PARTIAL"}
+    if reason is not None:
+        document["reason"] = check.text(reason, "reason")
+
+    def decode(data: JsonValue) -> models.Refund:
+        refund = structure(data, models.Refund)
+        if refund.collection_id != collection_id or amount not in (None, refund.amount):
+            raise _stray("a refund other than the one it was asked for")
+        return refund
+
+    return Request(
+        method="POST",
+        path=f"/collections/{check.path_id(collection_id, 'collection_id')}/refund",
+        template="/collections/{id}/refund",
+        body=_body(document, amount=amount),
+        decode=decode,
+        conflict=errors.AlreadyRefundedError,
+    )
+
+
+def list_refunds(
+    *,
+    page: int,
+    limit: int,
+    status: RefundStatus | str | None = None,
+    collection_id: str | None = None,
+    date_from: date | str | None = None,
+    date_to: date | str | None = None,
+) -> Request[models.Page[models.Refund]]:
+    """Ask for a page of refunds (provider docs: refunds/list)."""
+    query = {
+        **_page(page, limit),
+        "status": _text(status, "status"),
+        "collectionId": _text(collection_id, "collection_id"),
+        "dateFrom": _day(date_from, "date_from"),
+        "dateTo": _day(date_to, "date_to"),
+    }
+    return Request(
+        method="GET",
+        path="/refunds" + _query(query),
+        template="/refunds",
+        decode=lambda data: structure_page(data, "refunds", models.Refund),
+    )
+
+
+def list_refund_reasons() -> Request[tuple[models.RefundReason, ...]]:
+    """Ask for the reasons that a refund can be given (provider docs: refunds/reasons)."""
+    return Request(
+        method="GET",
+        path="/refunds/reasons",
+        decode=lambda data: structure_items(structure_object(data), "reasons", models.RefundReason),
+    )
+
+
+def get_pricing() -> Request[models.Pricing]:
+    """Ask for the price list (provider docs: account/pricing)."""
+    return Request(
+        method="GET", path="/account/pricing", decode=lambda data: structure(data, models.Pricing)
+    )
+
+
+def get_webhook_config() -> Request[models.WebhookConfig]:
+    """Ask where webhooks go (provider docs: webhooks/configuration)."""
+    return Request(
+        method="GET", path="/webhooks", decode=lambda data: structure(data, models.WebhookConfig)
+    )
+
+
+def update_webhook_config(webhook_url: str | None) -> Request[models.WebhookConfig]:
+    """Set where webhooks go; None switches them off (provider docs: webhooks/configuration)."""
+    if webhook_url is not None:
+        check.secure_url(webhook_url, "webhook_url")
+    return Request(
+        method="PUT",
+        path="/webhooks",
+        body=_body({"webhookUrl": webhook_url}),
+        decode=lambda data: structure(data, models.WebhookConfig),
+    )
+
+
+def regenerate_webhook_secret() -> Request[models.WebhookSecret]:
+    """Ask for a new webhook secret (provider docs: webhooks/secret/regenerate).
+
+    Repeatable: a lost answer leaves the merchant without any working secret, and only a further
+    one mends that.
+    """
+    return Request(
+        method="POST",
+        path="/webhooks/secret/regenerate",
+        decode=lambda data: structure(data, models.WebhookSecret),
+    )
+
+
+def send_test_webhook(event: str) -> Request[models.WebhookTest]:
+    """Ask for a test delivery (provider docs: webhooks/test)."""
+    return Request(
+        method="POST",
+        path="/webhooks/test",
+        body=_body({"event": check.text(event, "event")}),
+        decode=lambda data: structure(data, models.WebhookTest),
+    )
+
+
+def undocumented(
+    method: str,
+    path: str,
+    *,
+    query: Mapping[str, str | int] | None,
+    body: Mapping[str, JsonValue] | None,
+    repeatable: bool,
+) -> Request[JsonValue]:
+    """Build a call of a path that has no function here; its `data` is given as it is."""
+    parts = urlsplit(path)
+    if (
+        not path.startswith("/")
+        or (parts.scheme, parts.netloc, parts.query, parts.fragment) != ("", "", "", "")
+        or not path.isascii()
+        or not path.isprintable()
+        or any(part in ("", ".", "..") for part in path[1:].split("/"))
+        or set("%\\?# ") & set(path)
+    ):
+        raise ValueError("path: a plain path below the base URL is needed, such as '/refunds'")
+    if method not in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+        raise ValueError("method: GET, POST, PUT, PATCH or DELETE is needed")
+    return Request(
+        method=method,
+        path=path + _query(query or {}),
+        template=path,
+        body=None if body is None else check.metadata(body).encode(),
+        repeatable=repeatable,
+        decode=lambda data: data,
+    )
+
+
+def _page(page: object, limit: object) -> dict[str, int]:
+    return {
+        "page": check.whole(page, "page", least=1, most=10**9),
+        "limit": check.whole(limit, "limit", least=1, most=LARGEST_PAGE),
+    }
+
+
+def _text(value: object, name: str) -> str | None:
+    return None if value is None else check.text(value, name)
+
+
+def _day(value: object, name: str) -> str | None:
+    return None if value is None else check.day(value, name)
+
+
+def _query(filters: Mapping[str, str | int | None]) -> str:
+    given = {name: str(value) for name, value in filters.items() if value is not None}
+    return "?" + urlencode(given) if given else ""
+
+
+def _stray(what: str) -> errors.ResponseLostError:
+    return errors.ResponseLostError(
+        f"the provider's answer is about {what}: taken for a stray answer, and not used"
+    )
+
+
+def refuse_insecure(url: str) -> None:
+    """Refuse a checkout URL that a customer must not be sent to.
+
+    Raises:
+        DecodeError: the URL is neither https nor on loopback.
+
+    """
+    try:
+        check.secure_url(url, "checkoutUrl")
+    except ValueError:
+        pass
+    else:
+        return
+    raise errors.DecodeError(
+        "the provider's answer is not as documented: data.checkoutUrl: expected an https URL",
+        path="data.checkoutUrl",
+    )

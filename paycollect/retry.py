@@ -1,0 +1,130 @@
+"""When to try again, and how long to wait first: decisions only, no waiting.
+
+The provider's rule is exponential backoff from 1 s, cap 30 s, at most 3 retries (provider docs:
+errors, "retries"); full jitter is added so that callers do not come back all at once.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+from attrs import Attribute, field, frozen
+
+from paycollect.errors import Outcome, PayCollectError
+
+_LONGEST: Final = 10.0**9
+
+
+def _not_negative(_: object, attribute: Attribute[float], value: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{attribute.name}: a number is needed")
+    if not 0 <= value <= _LONGEST:
+        raise ValueError(f"{attribute.name}: must be 0 or more, and finite")
+
+
+def _positive(owner: object, attribute: Attribute[float], value: float) -> None:
+    _not_negative(owner, attribute, value)
+    if not value:
+        raise ValueError(f"{attribute.name}: must be more than 0")
+
+
+@frozen(kw_only=True)
+class Timeout:
+    """Time limits of one attempt, in seconds.
+
+    Attributes:
+        connect: until a connection stands.
+        read: between two pieces of the answer.
+        total: for the attempt as a whole.
+
+    Raises:
+        TypeError: a value is not a number.
+        ValueError: a value is 0, negative or not finite.
+
+    """
+
+    connect: float = field(default=5.0, validator=_positive)
+    read: float = field(default=20.0, validator=_positive)
+    total: float = field(default=30.0, validator=_positive)
+
+
+@frozen(kw_only=True)
+class RetryPolicy:
+    """What to try again, and after how many seconds.
+
+    Attributes:
+        max_retries: attempts after the first; 0 switches retrying off.
+        backoff_base: upper bound of the first wait; it doubles with every retry.
+        backoff_cap: no wait is longer. A `Retry-After` beyond it is not waited for but raised.
+        rng: gives a number from 0 to 1, by which each wait is multiplied ("full jitter").
+
+    Raises:
+        TypeError: a value is not a number.
+        ValueError: a value is negative or not finite.
+
+    >>> policy = RetryPolicy(rng=lambda: 1.0)
+    >>> [policy.backoff(n) for n in (1, 2, 3, 4, 5, 6)]
+    [1.0, 2.0, 4.0, 8.0, 16.0, 30.0]
+
+    """
+
+    max_retries: int = field(default=3, validator=_not_negative)
+    backoff_base: float = field(default=1.0, validator=_not_negative)
+    backoff_cap: float = field(default=30.0, validator=_not_negative)
+    rng: Callable[[], float] = field(default=random.random, repr=False, eq=False)
+
+    def backoff(self, retry: int) -> float:
+        """Give the wait before the n-th retry (from 1), where the provider did not name one."""
+        ceiling = self.backoff_base * 2.0 ** min(retry - 1, 60)
+        return self.rng() * min(ceiling, self.backoff_cap)
+
+    def next_wait(
+        self, error: PayCollectError, *, retries: int, remaining: float, repeatable: bool
+    ) -> float | None:
+        """Decide on a failed attempt: seconds to wait before the next one, or None to give up.
+
+        Args:
+            error: how the attempt failed.
+            retries: how many retries were made so far.
+            remaining: seconds until the deadline of the whole call.
+            repeatable: whether the request does no harm when it took effect and is made again.
+                Then an attempt whose outcome is unknown is repeated, else it is not.
+
+        """
+        unsure = error.outcome is Outcome.UNKNOWN
+        worth_it = repeatable if unsure else error.is_retryable
+        if not worth_it or retries >= self.max_retries:
+            return None
+        asked: float | None = getattr(error, "retry_after", None)
+        wait = max(asked or 0.0, self.backoff(retries + 1))
+        return wait if wait <= max(self.backoff_cap, 0.0) and wait < remaining else None
+
+
+def parse_retry_after(value: str | None, *, now: float) -> float | None:
+    """Read a `Retry-After` header: seconds, or an HTTP date; never raises.
+
+    Args:
+        value: the header, or None.
+        now: the present, in seconds since 1970 (UTC), for a date.
+
+    Returns:
+        Seconds from now, not negative; None where the header is absent or makes no sense.
+
+    """
+    value = (value or "").strip()
+    if not value.isascii() or not value:
+        return None
+    if value.lstrip("-").isdigit():
+        return min(max(float(value[:20]), 0.0), _LONGEST)
+    try:
+        moment = parsedate_to_datetime(value)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        seconds = (moment - datetime.fromtimestamp(now, UTC)).total_seconds()
+    except (TypeError, ValueError, OverflowError, IndexError):
+        return None
+    return min(max(seconds, 0.0), _LONGEST)
