@@ -9,7 +9,7 @@ Every name is loaded when it is first used: `import paycollect.ipn` does not loa
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from paycollect.version import VERSION as __version__
+from paycollect.version import __version__
 
 if TYPE_CHECKING:
     from paycollect.errors import (

@@ -99,14 +99,15 @@ def decipher(request: Request[T], response: Response, *, hide: tuple[str, ...] =
     document = _document(response)
     if response.status not in _SUCCESS or (document and document.get("success") is False):
         raise _api_error(request, response, document or {}, hide)
+    if document is None:
+        raise errors.DecodeError(
+            f"the provider answered HTTP {response.status} without a JSON object",
+            request_id=response.request_id,
+        )
     try:
-        if document is None:
-            raise errors.DecodeError(
-                f"the provider answered HTTP {response.status} without a JSON object"
-            )
         return request.decode(document.get("data"))
     except errors.DecodeError as error:
-        error.request_id = _request_id(response, document or {})
+        error.request_id = _request_id(response, document)
         raise
 
 

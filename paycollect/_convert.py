@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final, TypeVar, cast, get_origin
+from typing import Any, Final, TypeVar, cast
 
 import attrs
 from cattrs import ClassValidationError, Converter, IterableValidationError
@@ -75,7 +75,7 @@ _SCALARS: Final[tuple[tuple[Any, Callable[[Any], Any]], ...]] = (
     (RefundStatus, lambda value: RefundStatus(_scalars.text(value))),
 )
 # Where the provider's name is not simply the camelCase of ours.
-_RENAMED: Final = {(models.WebhookTest, "data"): "testData"}
+_RENAMED: Final[dict[tuple[type, str], str]] = {(models.WebhookTest, "data"): "testData"}
 _PREPARED: Final[dict[type, Callable[[JsonObject], JsonObject]]] = {models.Collection: _collection}
 _MODELS: Final = (
     models.Payer,
@@ -99,12 +99,20 @@ def _wire_name(cls: type, name: str) -> str:
     return re.sub(r"_(\w)", lambda match: match[1].upper(), words)
 
 
+def _ignoring_type(read: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
+    return lambda value, _: read(value)
+
+
+def _is_mapping(kind: Any) -> bool:
+    return getattr(kind, "__origin__", None) is Mapping
+
+
 def _make_converter(*, detailed: bool) -> Converter:
     converter = Converter(detailed_validation=detailed)
     for scalar, read in _SCALARS:
-        converter.register_structure_hook(scalar, lambda value, _, read=read: read(value))
+        converter.register_structure_hook(scalar, _ignoring_type(read))
     converter.register_structure_hook_func(
-        lambda kind: get_origin(kind) is Mapping,
+        _is_mapping,
         lambda value, _: ReadOnlyDict(_object(value or [])),
     )
     for cls in _MODELS:
@@ -114,13 +122,13 @@ def _make_converter(*, detailed: bool) -> Converter:
 
 def _make_hook(cls: type, converter: Converter) -> Callable[[Any, Any], Any]:
     attrs.resolve_types(cls)
-    names = {
+    names: Any = {
         attribute.name: override(
             rename=_wire_name(cls, attribute.name), omit=attribute.name in _NOT_ON_THE_WIRE
         )
         for attribute in attrs.fields(cls)
     }
-    build = make_dict_structure_fn(
+    build: Callable[[JsonObject, type], Any] = make_dict_structure_fn(
         cls, converter, _cattrs_detailed_validation=converter.detailed_validation, **names
     )
     prepare = _PREPARED.get(cls)
@@ -168,22 +176,22 @@ def _explain(value: object, cls: type, path: str) -> DecodeError:
     try:
         _DETAILED.structure(value, cls)
     except Exception as error:  # noqa: BLE001  cattrs wraps whatever a hook raises
-        where, problem = _first_problem(error, cls)
+        where, problem = _first_problem(error)
     else:
         where, problem = "", "could not be read"  # pragma: no cover  both passes read alike
     path += where
     return DecodeError(f"the provider's answer is not as documented: {path}: {problem}", path=path)
 
 
-def _first_problem(error: BaseException, cls: type | None) -> tuple[str, str]:
+def _first_problem(error: BaseException) -> tuple[str, str]:
     if isinstance(error, ClassValidationError):
         inner = error.exceptions[0]
         name = next((note.name for note in _notes(inner)), "")
-        where, problem = _first_problem(inner, None)
+        where, problem = _first_problem(inner)
         return f".{_wire_name(error.cl, name)}{where}", problem
     if isinstance(error, IterableValidationError):
         inner = error.exceptions[0]
-        where, problem = _first_problem(inner, None)
+        where, problem = _first_problem(inner)
         return f"[{next((note.index for note in _notes(inner)), 0)}]{where}", problem
     if isinstance(error, KeyError):
         return "", "missing"
@@ -191,7 +199,7 @@ def _first_problem(error: BaseException, cls: type | None) -> tuple[str, str]:
 
 
 def _notes(error: BaseException) -> list[Any]:
-    return [note for note in getattr(error, "__notes__", ()) if not type(note) is str]
+    return [note for note in getattr(error, "__notes__", ()) if type(note) is not str]
 
 
 def structure_page(value: object, key: str, cls: type[T]) -> Page[T]:

@@ -104,8 +104,8 @@ class Endpoints:
             filters: as in `CollectionFilters`, with `timeout`, `deadline`, `retry` for this call.
 
         """
-        options = _take_options(filters)
-        return await self._run(_wire.list_collections(page=page, limit=limit, **filters), options)
+        options, chosen = _split(filters)
+        return await self._run(_wire.list_collections(page, limit, chosen), options)
 
     async def iter_collections(
         self, **filters: Unpack[CollectionFilters]
@@ -114,9 +114,9 @@ class Endpoints:
 
         An entry that moves to the next page while new ones arrive is given once.
         """
-        options = _take_options(filters)
+        options, chosen = _split(filters)
         pages = self._pages(
-            lambda n: _wire.list_collections(page=n, limit=_wire.LARGEST_PAGE, **filters), options
+            lambda page: _wire.list_collections(page, _wire.LARGEST_PAGE, chosen), options
         )
         async for item in _each_once(pages, lambda collection: collection.collection_id):
             yield item
@@ -166,14 +166,14 @@ class Endpoints:
         self, *, page: int = 1, limit: int = 20, **filters: Unpack[RefundFilters]
     ) -> Page[Refund]:
         """Get one page of refunds; arguments as in `list_collections` (docs: refunds/list)."""
-        options = _take_options(filters)
-        return await self._run(_wire.list_refunds(page=page, limit=limit, **filters), options)
+        options, chosen = _split(filters)
+        return await self._run(_wire.list_refunds(page, limit, chosen), options)
 
     async def iter_refunds(self, **filters: Unpack[RefundFilters]) -> AsyncIterator[Refund]:
         """Go through all refunds, page by page; arguments as in `list_refunds`."""
-        options = _take_options(filters)
+        options, chosen = _split(filters)
         pages = self._pages(
-            lambda n: _wire.list_refunds(page=n, limit=_wire.LARGEST_PAGE, **filters), options
+            lambda page: _wire.list_refunds(page, _wire.LARGEST_PAGE, chosen), options
         )
         async for item in _each_once(pages, lambda refund: refund.refund_id):
             yield item
@@ -266,13 +266,13 @@ async def _each_once(pages: AsyncIterator[Page[T]], key: Callable[[T], str]) -> 
         before = frozenset(map(key, page.items))
 
 
-def _take_options(filters: CollectionFilters | RefundFilters) -> CallOptions:
-    """Take the options of the call out of the filters of the list."""
+def _split(filters: CollectionFilters | RefundFilters) -> tuple[CallOptions, dict[str, object]]:
+    """Part the options of the call from the filters of the list."""
     options: CallOptions = {}
     if "timeout" in filters:
-        options["timeout"] = filters.pop("timeout")
+        options["timeout"] = filters["timeout"]
     if "deadline" in filters:
-        options["deadline"] = filters.pop("deadline")
+        options["deadline"] = filters["deadline"]
     if "retry" in filters:
-        options["retry"] = filters.pop("retry")
-    return options
+        options["retry"] = filters["retry"]
+    return options, {name: value for name, value in filters.items() if name not in options}

@@ -63,7 +63,7 @@ async def find_by_order_id(engine: Engine, call: Call, order_id: str) -> Collect
     page = 1
     while True:
         call.retries = 0
-        request = _wire.list_collections(page=page, limit=_wire.LARGEST_PAGE, order_id=order_id)
+        request = _wire.list_collections(page, _wire.LARGEST_PAGE, {"order_id": order_id})
         found = await engine.run(call, evolve(request, order_id=order_id))
         for collection in found.items:
             if collection.order_id == order_id:
@@ -123,16 +123,15 @@ async def create_refund(
         raise refused
     call.retries = 0
     found = await engine.run(
-        call, _wire.list_refunds(page=1, limit=_wire.LARGEST_PAGE, collection_id=collection_id)
+        call, _wire.list_refunds(1, _wire.LARGEST_PAGE, {"collection_id": collection_id})
     )
     existing = next((r for r in found.items if r.collection_id == collection_id), None)
     if existing is None:
         raise refused
+    wanted = {amount}
     if amount is None:
         collection = await engine.run(call, _wire.get_collection(collection_id))
-        wanted = (collection.net_amount, collection.amount)
-    else:
-        wanted = (amount,)
+        wanted = {collection.net_amount, collection.amount}
     if existing.amount in wanted:
         return evolve(existing, recovered=True)
     refused.existing = existing

@@ -26,14 +26,14 @@ from paycollect.errors import (
     ResponseLostError,
 )
 from paycollect.retry import Timeout
-from paycollect.version import VERSION
+from paycollect.version import __version__
 
 T = TypeVar("T")
 
 POOL_SIZE: Final = 100
 LARGEST_BODY: Final = 8 * 1024 * 1024
 _USER_AGENT: Final = (
-    f"paycollect/{VERSION} Python/{platform.python_version()} aiohttp/{aiohttp.__version__}"
+    f"paycollect/{__version__} Python/{platform.python_version()} aiohttp/{aiohttp.__version__}"
 )
 _NOT_SENT: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 _FOREIGN: Final = (
@@ -144,7 +144,7 @@ class Transport:
 
         """
         http = self._http
-        if http is None or http.closed:
+        if http is None or _is_closed(http):
             raise ClosedError("the aiohttp session is closed")
         problem: PayCollectError
         try:
@@ -157,7 +157,7 @@ class Transport:
                 + _reason(error)
             )
         except RuntimeError:
-            if not http.closed:
+            if not _is_closed(http):
                 raise
             problem = ClosedError("the aiohttp session was closed")
         raise problem
@@ -225,6 +225,10 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
             response.close()
             raise DecodeError(f"the provider's answer is larger than {LARGEST_BODY} bytes")
     return b"".join(pieces)
+
+
+def _is_closed(http: aiohttp.ClientSession) -> bool:
+    return http.closed
 
 
 def _pool_size(http: aiohttp.ClientSession) -> int:

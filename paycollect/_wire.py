@@ -7,8 +7,7 @@ does I/O.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from datetime import date
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Final
 from urllib.parse import urlencode, urlsplit
@@ -27,7 +26,6 @@ from paycollect._convert import (
     structure_page,
 )
 from paycollect.models import JsonValue
-from paycollect.status import PaymentStatus, RefundStatus
 
 LARGEST_PAGE: Final = 100
 """Entries per page at most (provider docs: collections/list)."""
@@ -143,28 +141,30 @@ def get_collection(collection_id: str) -> Request[models.Collection]:
     )
 
 
+Filters = Mapping[str, tuple[str, Callable[[object, str], str]]]
+"""Our name of a filter -> the provider's, and how to check a value."""
+
+_DAYS: Final[Filters] = {"date_from": ("dateFrom", check.day), "date_to": ("dateTo", check.day)}
+_COLLECTION_FILTERS: Final[Filters] = {
+    "status": ("status", check.text),
+    "order_id": ("orderId", check.text),
+    "reference": ("reference", check.text),
+    **_DAYS,
+}
+_REFUND_FILTERS: Final[Filters] = {
+    "status": ("status", check.text),
+    "collection_id": ("collectionId", check.text),
+    **_DAYS,
+}
+
+
 def list_collections(
-    *,
-    page: int,
-    limit: int,
-    status: PaymentStatus | str | None = None,
-    order_id: str | None = None,
-    reference: str | None = None,
-    date_from: date | str | None = None,
-    date_to: date | str | None = None,
+    page: int, limit: int, filters: Mapping[str, object]
 ) -> Request[models.Page[models.Collection]]:
     """Ask for a page of collections (provider docs: collections/list)."""
-    query = {
-        **_page(page, limit),
-        "status": _text(status, "status"),
-        "orderId": _text(order_id, "order_id"),
-        "reference": _text(reference, "reference"),
-        "dateFrom": _day(date_from, "date_from"),
-        "dateTo": _day(date_to, "date_to"),
-    }
     return Request(
         method="GET",
-        path="/collections" + _query(query),
+        path="/collections" + _page_query(page, limit, filters, _COLLECTION_FILTERS),
         template="/collections",
         decode=lambda data: structure_page(data, "collections", models.Collection),
     )
@@ -195,25 +195,12 @@ def create_refund(
 
 
 def list_refunds(
-    *,
-    page: int,
-    limit: int,
-    status: RefundStatus | str | None = None,
-    collection_id: str | None = None,
-    date_from: date | str | None = None,
-    date_to: date | str | None = None,
+    page: int, limit: int, filters: Mapping[str, object]
 ) -> Request[models.Page[models.Refund]]:
     """Ask for a page of refunds (provider docs: refunds/list)."""
-    query = {
-        **_page(page, limit),
-        "status": _text(status, "status"),
-        "collectionId": _text(collection_id, "collection_id"),
-        "dateFrom": _day(date_from, "date_from"),
-        "dateTo": _day(date_to, "date_to"),
-    }
     return Request(
         method="GET",
-        path="/refunds" + _query(query),
+        path="/refunds" + _page_query(page, limit, filters, _REFUND_FILTERS),
         template="/refunds",
         decode=lambda data: structure_page(data, "refunds", models.Refund),
     )
@@ -308,24 +295,22 @@ def undocumented(
     )
 
 
-def _page(page: object, limit: object) -> dict[str, int]:
-    return {
+def _page_query(page: object, limit: object, given: Mapping[str, object], known: Filters) -> str:
+    query: dict[str, str | int] = {
         "page": check.whole(page, "page", least=1, most=10**9),
         "limit": check.whole(limit, "limit", least=1, most=LARGEST_PAGE),
     }
+    for name, value in given.items():
+        if name not in known:
+            raise TypeError(f"{name}: not a filter of this list")
+        if value is not None:
+            wire_name, read = known[name]
+            query[wire_name] = read(value, name)
+    return _query(query)
 
 
-def _text(value: object, name: str) -> str | None:
-    return None if value is None else check.text(value, name)
-
-
-def _day(value: object, name: str) -> str | None:
-    return None if value is None else check.day(value, name)
-
-
-def _query(filters: Mapping[str, str | int | None]) -> str:
-    given = {name: str(value) for name, value in filters.items() if value is not None}
-    return "?" + urlencode(given) if given else ""
+def _query(parameters: Mapping[str, str | int]) -> str:
+    return "?" + urlencode(parameters) if parameters else ""
 
 
 def _stray(what: str) -> errors.ResponseLostError:

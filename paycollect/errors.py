@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from paycollect.models import Collection, Refund
 
 _LONGEST_TEXT: Final = 300
-# An e-mail address, a JWT, a webhook secret, a Bearer header, and any long run of letters and digits.
+# An e-mail address, a JWT, a webhook secret, a Bearer header, any long run of letters and digits.
 _SENSITIVE: Final = re.compile(
     r"[^\s@<>\"']+@[^\s@<>\"']+"
     r"|eyJ[\w-]*(?:\.[\w-]*)*"

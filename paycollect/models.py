@@ -6,7 +6,7 @@ value shows neither personal data nor secrets, so that any value may be logged.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sized
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Final, Generic, TypeAlias, TypeVar
@@ -17,7 +17,12 @@ from paycollect.status import PaymentStatus, RefundStatus
 
 T = TypeVar("T")
 
-JsonValue: TypeAlias = "None | bool | int | Decimal | str | list[JsonValue] | dict[str, JsonValue]"
+
+def _count(items: Sized) -> str:
+    return f"<{len(items)}>"
+
+
+JsonValue: TypeAlias = "bool | int | Decimal | str | list[JsonValue] | dict[str, JsonValue] | None"
 """A JSON document as the SDK reads it: numbers with a point or exponent are Decimals."""
 
 
@@ -141,7 +146,7 @@ class Collection:
 class Page(Generic[T]):
     """One page of a list; pages are counted from 1."""
 
-    items: tuple[T, ...] = field(repr=len)
+    items: tuple[T, ...] = field(repr=_count)
     page: int
     per_page: int
     total_items: int

@@ -10,23 +10,24 @@ import random
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Final, TypeVar
 
 from attrs import Attribute, field, frozen
 
 from paycollect.errors import Outcome, PayCollectError
 
 _LONGEST: Final = 10.0**9
+Number = TypeVar("Number", int, float)
 
 
-def _not_negative(_: object, attribute: Attribute[float], value: float) -> None:
+def _not_negative(_: object, attribute: Attribute[Number], value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{attribute.name}: a number is needed")
     if not 0 <= value <= _LONGEST:
         raise ValueError(f"{attribute.name}: must be 0 or more, and finite")
 
 
-def _positive(owner: object, attribute: Attribute[float], value: float) -> None:
+def _positive(owner: object, attribute: Attribute[Number], value: object) -> None:
     _not_negative(owner, attribute, value)
     if not value:
         raise ValueError(f"{attribute.name}: must be more than 0")

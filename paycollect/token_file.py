@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -19,10 +20,8 @@ from typing import Final
 from paycollect.clock import Clock
 from paycollect.models import Token
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # pragma: no cover  Windows has no fcntl: there, processes do not wait in turn
-    fcntl = None  # type: ignore[assignment]  # the module is absent on that platform
 
 log = logging.getLogger("paycollect")
 _POLL: Final = 0.02
@@ -83,13 +82,14 @@ class FileTokenStore:
         }
         # mkstemp creates the file with mode 0600.
         handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.")
+        draft = Path(name)
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 json.dump(document, file)
-            os.replace(name, self._path)
+            draft.replace(self._path)
         except BaseException:
             with suppress(OSError):
-                os.unlink(name)
+                draft.unlink()
             raise
 
     def clear(self) -> None:
@@ -112,7 +112,7 @@ class FileTokenStore:
                 os.close(handle)  # which gives the lock up
 
     async def _locked(self) -> int | None:
-        if fcntl is None:  # pragma: no cover  Windows, see above
+        if sys.platform == "win32":  # pragma: no cover  no flock: processes do not take turns there
             return None
         try:
             handle = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

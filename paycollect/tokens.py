@@ -13,7 +13,7 @@ import asyncio
 import copy
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import UTC, datetime
 from typing import Final, Protocol, TypeVar, runtime_checkable
@@ -22,7 +22,7 @@ from attrs import frozen
 
 from paycollect.clock import Clock
 from paycollect.errors import ClosedError, DecodeError, PayCollectError
-from paycollect.models import Token
+from paycollect.models import JsonValue, Token
 
 log = logging.getLogger("paycollect")
 T = TypeVar("T")
@@ -38,15 +38,15 @@ class TokenStore(Protocol):
     A store that fails costs a token request, never a call: its errors are logged and passed over.
     """
 
-    def load(self) -> Token | None | Awaitable[Token | None]:
+    def load(self) -> Awaitable[Token | None] | Token | None:
         """Give the token that was saved last, or None."""
         ...
 
-    def save(self, token: Token) -> None | Awaitable[None]:
+    def save(self, token: Token) -> Awaitable[None] | None:
         """Keep a token in place of the present one."""
         ...
 
-    def clear(self) -> None | Awaitable[None]:
+    def clear(self) -> Awaitable[None] | None:
         """Forget the token."""
         ...
 
@@ -55,7 +55,7 @@ class TokenStore(Protocol):
 class LockingTokenStore(Protocol):
     """A token store that several processes share: they ask for a token one at a time."""
 
-    def lock(self) -> AbstractAsyncContextManager[object]:
+    def lock(self) -> AbstractAsyncContextManager[None]:
         """Give a context in which no other process asks for a token."""
         ...
 
@@ -261,7 +261,7 @@ class TokenKeeper:
 
 
 def read_grant(
-    document: dict[str, object], *, clock: Clock, asked_at: float, app_id: str, base_url: str
+    document: Mapping[str, JsonValue], *, clock: Clock, asked_at: float, app_id: str, base_url: str
 ) -> Grant:
     """Make a token of the `data` of an answer (provider docs: auth/token).
 
@@ -279,12 +279,13 @@ def read_grant(
     if type(seconds) is not int or not 0 < seconds < 10**9:
         raise _undocumented("expiresIn", "expected seconds")
     scopes = document.get("scopes")
+    scopes = scopes if type(scopes) is list else []
     lifetime = seconds - (clock.monotonic() - asked_at)
     return Grant(
         Token(
             access_token=token,
             expires_at=datetime.fromtimestamp(clock.time() + lifetime, UTC),
-            scopes=frozenset(s for s in scopes if type(s) is str) if type(scopes) is list else (),
+            scopes=frozenset(scope for scope in scopes if type(scope) is str),
             app_id=app_id,
             base_url=base_url,
         ),
