@@ -1,0 +1,204 @@
+"""Reading JSON that strangers wrote, and where in the text one of its values stands.
+
+The signature covers the exact characters of one value in the document. `read` therefore gives the
+value together with its place, found in the same pass that parsed it: what is checked and what is
+used cannot be two different things.
+
+The law of this room: a text is one JSON object in exactly one reading, or it is refused with
+JsonError, in time linear in its length. Refused, because parsers elsewhere may read them otherwise:
+a key that stands twice (also when one of them is spelled with escapes), anything after the end, a
+byte order mark, NaN and infinities, half of a surrogate pair. Refused, because working with them is
+expensive: deep nesting, and numbers far beyond any amount of money.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from decimal import (
+    Clamped,
+    Context,
+    Decimal,
+    Inexact,
+    InvalidOperation,
+    Overflow,
+    Rounded,
+    Subnormal,
+    Underflow,
+)
+from typing import Final, NoReturn, TypeAlias
+
+Value: TypeAlias = "bool | int | Decimal | str | list[Value] | dict[str, Value] | None"
+Span: TypeAlias = tuple[int, int]
+
+MAX_DEPTH: Final = 64
+# Enough for every double, written out in full.
+_MOST_DIGITS: Final = 400
+
+
+class JsonError(ValueError):
+    """The text is not one clear JSON object. The message shows nothing of the text."""
+
+
+def read(text: str, member: str) -> tuple[dict[str, Value], Span]:
+    """Read an object, and find where the value of one of its members stands.
+
+    Returns:
+        The members, and the half-open range of characters of the one asked for: from its first to
+        its last character, without the white space around it. (0, 0) if it is absent or a text.
+
+    Raises:
+        JsonError: see the law of this room.
+
+    """
+    members: dict[str, Value] = {}
+    span = (0, 0)
+    opening = _OPENING.match(text)
+    if opening is None:
+        raise JsonError("not a JSON object")
+    at, mark = opening.end(), opening[1]
+    while mark != "}":
+        # Most members of an envelope are short plain texts, which one match reads as a whole.
+        found = _MEMBER.match(text, at)
+        if found is None:
+            key, at = _scan_key(text, at)
+            value = mark = None
+        else:
+            key, value, mark = found.groups()
+            at = found.end()
+        if mark is None:
+            start = at
+            value, at = _scan(text, at)
+            if key == member:
+                span = (start, at)
+            mark, at = _scan_mark(text, at)
+        if key in members:
+            raise JsonError("a key stands twice")
+        members[key] = value
+    if text[at:].strip(_SPACE):
+        raise JsonError("something follows the end")
+    _check(text, members)
+    return members, span
+
+
+def read_value(text: str) -> Value:
+    """Read a text that holds one value and nothing else, under the same law."""
+    value, at = _scan(text, 0)
+    if at != len(text):
+        raise JsonError("something follows the end")
+    _check(text, value)
+    return value
+
+
+def _scan(text: str, at: int) -> tuple[Value, int]:
+    try:
+        return _DECODER.raw_decode(text, at)
+    except JsonError as error:
+        problem = str(error)
+    except RecursionError:
+        problem = "nested too deeply"
+    except ArithmeticError:
+        problem = "a number out of all proportion"
+    except ValueError:
+        problem = "not valid JSON"
+    # Raised out here so that no error of the decoder, which holds the whole text, hangs on to it.
+    raise JsonError(problem)
+
+
+def _scan_key(text: str, at: int) -> tuple[str, int]:
+    """Read a key that is spelled with escapes, and the colon after it."""
+    quote = _QUOTE.match(text, at)
+    if quote is None:
+        raise JsonError("not valid JSON")
+    key, at = _scan(text, quote.end() - 1)
+    colon = _COLON.match(text, at)
+    if colon is None:
+        raise JsonError("not valid JSON")
+    return str(key), colon.end()
+
+
+def _scan_mark(text: str, at: int) -> tuple[str, int]:
+    found = _MARK.match(text, at)
+    if found is None:
+        raise JsonError("not valid JSON")
+    return found[1], found.end()
+
+
+def _check(text: str, value: Value) -> None:
+    # A text with few brackets cannot be deep, and one without a backslash has no surrogates.
+    if text.count("{") + text.count("[") > MAX_DEPTH:
+        _check_depth(value)
+    if "\\" in text and _SURROGATE.search(text):
+        _check_surrogates(value)
+
+
+def _check_depth(value: Value) -> None:
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [child for node in level for child in _children(node)]
+        if not level:
+            return
+    raise JsonError("nested too deeply")
+
+
+def _children(node: Value) -> list[Value]:
+    if type(node) is dict:
+        return [child for child in node.values() if type(child) in _CONTAINERS]
+    if type(node) is list:
+        return [child for child in node if type(child) in _CONTAINERS]
+    return []
+
+
+def _check_surrogates(value: Value) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        problem = "half of a surrogate pair"
+    else:
+        return
+    raise JsonError(problem)
+
+
+def _object(pairs: list[tuple[str, Value]]) -> dict[str, Value]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise JsonError("a key stands twice")
+    return members
+
+
+def _integer(digits: str) -> int:
+    # Python reads long integers in quadratic time, up to a limit that a program can take away.
+    if len(digits) > _MOST_DIGITS:
+        raise JsonError("a number out of all proportion")
+    return int(digits)
+
+
+def _constant(_name: str) -> NoReturn:
+    raise JsonError("NaN and Infinity are not JSON")
+
+
+_SPACE: Final = " \t\n\r"
+_PLAIN_TEXT: Final = r'"([^"\\\x00-\x1f]*+)"'
+_QUOTE: Final = re.compile(r'[ \t\n\r]*+"')
+_OPENING: Final = re.compile(r"[ \t\n\r]*+\{[ \t\n\r]*+(\}?)")
+_COLON: Final = re.compile(r"[ \t\n\r]*+:[ \t\n\r]*+")
+_MARK: Final = re.compile(r"[ \t\n\r]*+([,}])")
+_MEMBER: Final = re.compile(
+    rf"[ \t\n\r]*+{_PLAIN_TEXT}[ \t\n\r]*+:[ \t\n\r]*+(?:{_PLAIN_TEXT}[ \t\n\r]*+([,}}]))?"
+)
+_SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
+_CONTAINERS: Final = (dict, list)
+# A context reads a number at the price of Decimal itself and refuses, by its traps, whatever has
+# too many digits or too large an exponent.
+_NUMBERS: Final = Context(
+    prec=_MOST_DIGITS,
+    Emin=-_MOST_DIGITS,
+    Emax=_MOST_DIGITS,
+    traps=[Clamped, Inexact, InvalidOperation, Overflow, Rounded, Subnormal, Underflow],
+)
+_DECODER: Final = json.JSONDecoder(
+    parse_float=_NUMBERS.create_decimal,
+    parse_int=_integer,
+    parse_constant=_constant,
+    object_pairs_hook=_object,
+)

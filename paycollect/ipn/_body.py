@@ -1,0 +1,113 @@
+"""Taking a webhook body apart: the envelope, the data, and the texts that may have been signed.
+
+The law of this room: whatever a stranger sends is taken apart or refused with PayloadError, which
+hangs on to nothing of it. Nothing here is believed yet.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Final, NamedTuple, TypeAlias
+
+from paycollect import _rawjson
+from paycollect._rawjson import JsonError, Value
+from paycollect._signing import serialise
+from paycollect.errors import PayloadError
+
+Body: TypeAlias = bytes | bytearray | memoryview | str
+
+MAX_SIZE: Final = 1024 * 1024
+# An object that PHP may hold as a list: one without members, or whose first key is 0.
+_MAYBE_PHP_LIST: Final = re.compile(rb'\{[ \t\n\r]*+(?:\}|"(?:0|\\u0030)")')
+
+
+class Opened(NamedTuple):
+    """A body that was taken apart: its members, its `data`, and the exact bytes of that."""
+
+    members: dict[str, Value]
+    data: dict[str, Value]
+    message: bytes
+
+    def data_of(self, message: bytes) -> dict[str, Value]:
+        """Parse what was proven: a re-serialised message can say less than the body does.
+
+        Threat: 25.0000000000000001 in the body passes for a signed 25, as both are one double.
+        """
+        if message is self.message:
+            return self.data
+        data = _rawjson.read_value(message.decode())
+        if not isinstance(data, dict):
+            raise PayloadError("data: expected an object")
+        return data
+
+
+def open_body(body: Body, max_size: int) -> Opened:
+    """Take a body apart, trusting nothing yet.
+
+    Raises:
+        PayloadError: malformed, or larger than `max_size` bytes.
+        TypeError: the body is not bytes or text.
+
+    """
+    raw = _read_body(body, max_size)
+    text = _decode(raw)
+    try:
+        members, (start, end) = _rawjson.read(text, "data")
+    except JsonError as error:
+        raise PayloadError(f"the body: {error}") from None
+    data = members.get("data")
+    if type(data) is not dict:
+        raise PayloadError("data: expected an object")
+    # In ASCII, characters and bytes have the same numbers.
+    message = raw[start:end] if text.isascii() else text[start:end].encode()
+    return Opened(members, data, message)
+
+
+def _read_body(body: Body, max_size: int) -> bytes:
+    if isinstance(body, str):
+        # A text has no fewer bytes than characters: one that is too long is not even encoded.
+        body = _encode(body[: max_size + 1])
+    elif not isinstance(body, bytes | bytearray | memoryview):
+        raise TypeError(
+            f"body: the bytes of the request are needed, not {type(body).__name__}, because the"
+            " signature covers them exactly: read the body before any framework parses it"
+        )
+    size = body.nbytes if isinstance(body, memoryview) else len(body)
+    if size > max_size:
+        raise PayloadError(f"the body is larger than {max_size} bytes", status_hint=413)
+    return bytes(body)
+
+
+def _encode(body: str) -> bytes:
+    try:
+        return body.encode()
+    except UnicodeEncodeError:
+        pass  # this error holds the whole body: what is raised must not hang on to it
+    raise PayloadError("the body is not Unicode text")
+
+
+def _decode(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        pass  # see above
+    raise PayloadError("the body is not UTF-8")
+
+
+def messages(scheme: str, opened: Opened) -> Iterator[bytes]:
+    """Write the data down as a recipe prescribes.
+
+    For "php" there can be two texts: {} is what PHP makes of an empty object, and [] of an empty
+    array, and nobody can tell from the body which of them the signer held.
+    """
+    if scheme == "raw":
+        yield opened.message
+        return
+    recipes = [scheme]
+    if scheme == "php" and _MAYBE_PHP_LIST.search(opened.message):
+        recipes.append("php-object")
+    for recipe in recipes:
+        with suppress(ValueError):  # a number that PHP has no text for: it signed nothing then
+            yield serialise(opened.data, recipe)
