@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 from paycollect.sandbox import checks, shapes
 from paycollect.sandbox.refusals import RefusedError, invalid
 from paycollect.sandbox.state import REFUND_REASONS
-from paycollect.sandbox.webhooks import TESTABLE_EVENTS, test_notice
-from paycollect.sandbox.wire import Answer, failure, instant, read_object, success
+from paycollect.sandbox.webhooks import test_notice
+from paycollect.sandbox.wire import Answer, failure, instant, maybe_instant, read_object, success
 from paycollect.status import PaymentStatus, RefundStatus
 
 if TYPE_CHECKING:
@@ -152,8 +152,8 @@ def get_webhooks(provider: Provider, _: Call) -> Answer:
         "webhookUrl": settings.url,
         "isConfigured": settings.url is not None,
         "hasWebhookSecret": settings.told,
-        "createdAt": settings.created_at and instant(settings.created_at),
-        "updatedAt": settings.updated_at and instant(settings.updated_at),
+        "createdAt": maybe_instant(settings.created_at),
+        "updatedAt": maybe_instant(settings.updated_at),
     }
     return Answer(data, "Webhook configuration retrieved successfully")
 
@@ -190,7 +190,7 @@ def regenerate_secret(provider: Provider, _: Call) -> Answer:
 
 async def test_webhook(provider: Provider, call: Call) -> Answer:
     """POST /webhooks/test; without a configured URL there is nowhere to deliver to."""
-    event = checks.event_name(read_object(call.body), TESTABLE_EVENTS)
+    event, _ = checks.test_delivery(read_object(call.body))
     url = provider.webhooks.url
     if url is None:
         raise invalid({"webhookUrl": "is not configured"})
@@ -201,7 +201,7 @@ async def test_webhook(provider: Provider, call: Call) -> Answer:
         "webhookUrl": url,
         "delivered": delivered,
         "testData": dict(notice.data),
-        "note": "This is TEST DATA for development purposes only. All IDs and values are simulated.",
+        "note": "This is TEST DATA for development purposes only. All values are simulated.",
         "signature": {"algorithm": "HMAC-SHA256", "signedWith": "Your webhook secret"},
     }
     outcome = "delivered successfully" if delivered else "could not be delivered"

@@ -75,24 +75,35 @@ class Api:
         recorded: RecordedRequest,
         fault: Fault | None,
     ) -> web.StreamResponse:
+        if fault is not None and (early := await self._before(fault, request, call)):
+            recorded.status = fault.status or None
+            return early
+        status, payload = await perform(self._provider, endpoint, call)
+        if fault is not None and fault.kind == "drop_after_commit":
+            return mishaps.cut(request)
+        recorded.status = status
         if fault is None:
-            recorded.status, payload = await perform(self._provider, endpoint, call)
-            return mishaps.plain(recorded.status, payload)
+            return mishaps.plain(status, payload)
+        return await self._after(fault, request, status, payload)
+
+    async def _before(self, fault: Fault, request: web.Request, call: Call) -> web.Response | None:
+        """Let happen what comes before any work; an answer means that no work is done."""
+        now = self._provider.now()
         match fault.kind:
             case "delay":
                 await self._clock.sleep(fault.seconds)
             case "drop_before_commit":
                 return mishaps.cut(request)
             case "respond":
-                recorded.status = fault.status
-                return mishaps.respond(fault, self._provider.now())
+                return mishaps.respond(fault, now)
             case kind:
-                now = self._provider.now()
                 mishaps.harm_token(kind, self._provider.access, call.authorization, now)
-        status, payload = await perform(self._provider, endpoint, call)
-        if fault.kind == "drop_after_commit":
-            return mishaps.cut(request)
-        recorded.status = status
+        return None
+
+    async def _after(
+        self, fault: Fault, request: web.Request, status: int, payload: bytes
+    ) -> web.StreamResponse:
+        """Send the answer to work that was done, as the fault wants it."""
         match fault.kind:
             case "truncate":
                 return await mishaps.truncated(request, status, payload)

@@ -38,8 +38,9 @@ _REDIRECT_STATUS: Final = {
 class Checkout:
     """The hosted page as aiohttp routes."""
 
-    def __init__(self, provider: Provider, merchant: str) -> None:
+    def __init__(self, provider: Provider, merchant: str, time_scale: float) -> None:
         self._provider = provider
+        self._time_scale = time_scale
         self._merchant = merchant
         self._key = secrets.token_bytes(32)
 
@@ -65,7 +66,7 @@ class Checkout:
             return _page(pages.unknown(), HTTPStatus.NOT_FOUND)
         given, action = str(form.get("csrf", "")), actions.get(str(form.get("action", "")))
         if not hmac.compare_digest(given.encode(), self._token(record).encode()) or not action:
-            return _page(pages.stale(CHECKOUT_PATH, record), HTTPStatus.FORBIDDEN)
+            return _page(pages.stale(f"{CHECKOUT_PATH}?{_batch(record)}"), HTTPStatus.FORBIDDEN)
         try:
             record = action(record.collection_id)
         except RefusedError:
@@ -77,7 +78,12 @@ class Checkout:
         if record.status is PaymentStatus.PENDING:
             action = f"{CHECKOUT_PATH}?{_batch(record)}"
             page = pages.payable(
-                record, self._merchant, now, action=action, csrf=self._token(record)
+                record,
+                self._merchant,
+                now,
+                action=action,
+                csrf=self._token(record),
+                time_scale=self._time_scale,
             )
             return _page(page, HTTPStatus.OK, _form_targets(record.order.callback_url))
         expired = record.status_reason == "Session expired"
@@ -99,11 +105,10 @@ def return_url(record: CollectionRecord) -> str | None:
         return None
     status = _REDIRECT_STATUS.get(record.status, "FAILED")
     url, hash_, fragment = callback.partition("#")
-    head, mark, query = url.partition("?")
-    parts = [query] if query else []
-    parts += [urlencode({"batch": record.collection_id, "status": status})]
-    del mark
-    return quote(f"{head}?{'&'.join(parts)}{hash_}{fragment}", safe=_URL_CHARACTERS)
+    head, _, query = url.partition("?")
+    added = urlencode({"batch": record.collection_id, "status": status})
+    whole = f"{head}?{query}&{added}" if query else f"{head}?{added}"
+    return quote(f"{whole}{hash_}{fragment}", safe=_URL_CHARACTERS)
 
 
 def _batch(record: CollectionRecord) -> str:

@@ -6,9 +6,10 @@ is refused with VALIDATION_ERROR (provider docs: collections/create, refunds/cre
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 from paycollect import _scalars
 from paycollect.sandbox.refusals import invalid
 from paycollect.sandbox.state import REFUND_REASONS, Order
+from paycollect.sandbox.webhooks import TESTABLE_EVENTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -110,12 +112,25 @@ def webhook_url(body: Mapping[str, JsonValue]) -> str | None:
     return url
 
 
-def event_name(body: Mapping[str, JsonValue], known: tuple[str, ...]) -> str:
-    """Check the body of a test delivery."""
+def test_delivery(body: Mapping[str, JsonValue]) -> tuple[str, str | None]:
+    """Check the body of a test delivery: the event, and a URL, which only the console gives."""
     check = _Check(body)
-    event = check.required("event", _one_of(*known), "")
+    event = check.required("event", _one_of(*TESTABLE_EVENTS), "")
+    url = check.optional("url", _url)
     check.done()
-    return event
+    return event, url
+
+
+def number(body: Mapping[str, JsonValue], name: str) -> Decimal:
+    """Check a number that must be there, 0 or more."""
+    value = body.get(name)
+    try:
+        amount = _scalars.money(value)
+    except ValueError:
+        raise invalid({name: "must be a number"}) from None
+    if amount < 0:
+        raise invalid({name: "must be 0 or more"})
+    return amount
 
 
 def listing(
@@ -139,6 +154,10 @@ def listing(
     )
 
 
+class _WrongError(Exception):
+    """What is wrong with one member, in words that follow its name."""
+
+
 @dataclass(slots=True)
 class _Check:
     """Reads one member after the other and remembers what was wrong."""
@@ -159,7 +178,7 @@ class _Check:
         value = self.members.get(name)
         try:
             return None if value is None else read(value)
-        except ValueError as problem:
+        except _WrongError as problem:
             self.problems[name] = str(problem)
             return None
 
@@ -173,39 +192,39 @@ def _amount(value: object) -> Decimal:
     try:
         amount = _scalars.money(value)
     except ValueError:
-        raise ValueError("must be a number") from None
+        raise _WrongError("must be a number") from None
     if isinstance(value, str):
-        raise ValueError("must be a number")
+        raise _WrongError("must be a number")
     if not 0 < amount <= _LARGEST_AMOUNT:
-        raise ValueError("must be more than 0 and at most 10000000")
+        raise _WrongError("must be more than 0 and at most 10000000")
     if amount != round(amount, 2):
-        raise ValueError("must have at most 2 decimals")
+        raise _WrongError("must have at most 2 decimals")
     return amount.quantize(Decimal("0.01"))
 
 
 def _payable(value: object) -> Decimal:
     amount = _amount(value)
     if amount < 1:
-        raise ValueError("must be at least 1")
+        raise _WrongError("must be at least 1")
     return amount
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError("must be a string")
+        raise _WrongError("must be a string")
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ValueError("must be well-formed Unicode") from None
+        raise _WrongError("must be well-formed Unicode") from None
     return value
 
 
 def _short_text(value: object) -> str:
     text = _text(value)
     if not text.strip():
-        raise ValueError("is required")
+        raise _WrongError("is required")
     if len(text) > _LONGEST_TEXT:
-        raise ValueError(f"must not be longer than {_LONGEST_TEXT} characters")
+        raise _WrongError(f"must not be longer than {_LONGEST_TEXT} characters")
     return text
 
 
@@ -213,7 +232,7 @@ def _at_least(shortest: int) -> Callable[[object], str]:
     def read(value: object) -> str:
         text = _text(value)
         if len(text) < shortest:
-            raise ValueError(f"must have at least {shortest} characters")
+            raise _WrongError(f"must have at least {shortest} characters")
         return text
 
     return read
@@ -222,7 +241,7 @@ def _at_least(shortest: int) -> Callable[[object], str]:
 def _one_of(*choices: str) -> Callable[[object], str]:
     def read(value: object) -> str:
         if value not in choices:
-            raise ValueError("must be one of " + ", ".join(choices))
+            raise _WrongError("must be one of " + ", ".join(choices))
         return str(value)
 
     return read
@@ -231,26 +250,23 @@ def _one_of(*choices: str) -> Callable[[object], str]:
 def _whole(least: int, most: int) -> Callable[[object], int]:
     def read(value: object) -> int:
         if not re.fullmatch("[0-9]{1,7}", text := str(value)) or not least <= int(text) <= most:
-            raise ValueError(f"must be a whole number from {least} to {most}")
+            raise _WrongError(f"must be a whole number from {least} to {most}")
         return int(text)
 
     return read
 
 
 def _day(value: object) -> datetime:
-    text = str(value)
-    try:
-        if len(text) != len("2026-01-08"):
-            raise ValueError
-        day = date.fromisoformat(text)
-        return datetime.combine(day, time(), UTC)
-    except ValueError:
-        raise ValueError("must be a date, YYYY-MM-DD") from None
+    # strptime alone would take "2026-1-8" too.
+    if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text := str(value)):
+        with contextlib.suppress(ValueError):
+            return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+    raise _WrongError("must be a date, YYYY-MM-DD")
 
 
 def _object(value: object) -> dict[str, JsonValue]:
     if not isinstance(value, dict):
-        raise ValueError("must be an object")
+        raise _WrongError("must be an object")
     return value
 
 
@@ -262,7 +278,7 @@ def _url(value: object) -> str:
     except ValueError:
         good = False
     if not good or len(url) > _LONGEST_URL or not _GRAPHIC.fullmatch(url):
-        raise ValueError("must be an absolute http or https URL")
+        raise _WrongError("must be an absolute http or https URL")
     return url
 
 
@@ -271,5 +287,5 @@ def _secure_url(value: object) -> str:
     parts = urlsplit(url)
     # The provider insists on https; a service under development has only loopback.
     if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
-        raise ValueError("must be an https URL")
+        raise _WrongError("must be an https URL")
     return url

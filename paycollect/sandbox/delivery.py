@@ -58,6 +58,11 @@ class Attempt:
     seconds: float = 0.0
 
     @property
+    def answered(self) -> bool:
+        """Whether the attempt is over, well or not."""
+        return self.status is not None or bool(self.error)
+
+    @property
     def succeeded(self) -> bool:
         """Whether the merchant took it."""
         return self.status is not None and 200 <= self.status <= 299  # noqa: PLR2004 - "any 2xx"

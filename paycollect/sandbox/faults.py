@@ -104,10 +104,14 @@ def respond(
     """
     if not 200 <= status <= 599:  # noqa: PLR2004 - the range of final HTTP statuses
         raise ValueError("status: 200 to 599 is needed")
+    if not all(isinstance(text, str) for text in (code, body or "")):
+        raise TypeError("code, body: texts are needed")
     for name, value in (headers or {}).items():
         if not re.fullmatch(r"[A-Za-z0-9-]+", name) or not re.fullmatch(r"[ -~]*", value):
             raise ValueError("headers: names and values must be plain ASCII on one line")
-    return Fault(kind="respond", status=status, headers=dict(headers or {}), code=code, body=body)
+    return Fault(
+        kind="respond", status=int(status), headers=dict(headers or {}), code=code, body=body
+    )
 
 
 def malformed_json() -> Fault:
@@ -170,6 +174,11 @@ FAULTS: Final[Mapping[str, Callable[..., Fault]]] = {
     )
 }
 """Every fault by its name, as the HTTP interface calls it."""
+
+OPTIONS: Final[Mapping[str, frozenset[str]]] = {
+    name: frozenset(inspect.signature(maker).parameters) for name, maker in FAULTS.items()
+}
+"""What each fault can be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,10 +260,10 @@ def build(name: str, options: Mapping[str, object]) -> Fault:
     if name not in FAULTS:
         raise ValueError(f"fault: one of {', '.join(FAULTS)} is needed")
     try:
-        inspect.signature(FAULTS[name]).bind(**options)
         return FAULTS[name](**options)
-    except TypeError as problem:
-        raise ValueError(f"{name}: {problem}") from None
+    except (TypeError, AttributeError):
+        wanted = ", ".join(sorted(OPTIONS[name])) or "no options"
+        raise ValueError(f"{name}: wrong options, it takes {wanted}") from None
 
 
 def _seconds(seconds: float) -> float:

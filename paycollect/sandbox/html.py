@@ -10,7 +10,7 @@ import hashlib
 from html import escape
 from typing import Final
 
-_VOID: Final = frozenset({"input", "meta", "link", "br"})
+_VOID: Final = frozenset({"input", "link", "meta"})
 
 
 class Html(str):

@@ -1,54 +1,205 @@
-"""The pages that the payer sees."""
+"""The pages that the payer sees, as functions from a record to HTML.
+
+They work without JavaScript; the script only lets the remaining time run. The law of this room:
+pure, and no text reaches a page except through `tag`, which escapes it.
+"""
 
 from __future__ import annotations
 
 from importlib.resources import files
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import urlsplit
 
-from paycollect.sandbox.html import Html, content_security_policy, document, tag
+from paycollect.sandbox.html import Html, content_security_policy, document, join, tag
+from paycollect.status import PaymentStatus
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from decimal import Decimal
 
     from paycollect.sandbox.state import CollectionRecord
 
-_CSS: Final = ""
-_SCRIPT: Final = ""
+_CSS: Final = (files(__package__) / "assets" / "checkout.css").read_text("utf-8")
+_SCRIPT: Final = (files(__package__) / "assets" / "checkout.js").read_text("utf-8")
+
+_TICK: Final = "M5 12.5l4.5 4.5L19 7.5"
+_CROSS: Final = "M6.5 6.5l11 11m0-11l-11 11"
+_CLOCK: Final = "M12 7v5.2l3.4 2M21 12a9 9 0 1 1-18 0a9 9 0 0 1 18 0z"
+_BACK: Final = "M9.5 6L4.5 11l5 5M5 11h9a5 5 0 0 1 5 5v1.5"
+_QUESTION: Final = "M9 9.2a3 3 0 1 1 4.4 2.7c-.9.5-1.4 1.1-1.4 2.1M12 17.6v.1"
 
 
-def security_policy(form_action: str) -> str:
+class _Outcome(NamedTuple):
+    """How a finished session is told: a heading, a sentence, an icon and its colour."""
+
+    heading: str
+    sentence: str
+    icon: str
+    mood: str = ""
+
+
+_OUTCOMES: Final = {
+    PaymentStatus.COMPLETED: _Outcome(
+        "Payment complete", "This order is paid. {merchant} has been told.", _TICK, "good"
+    ),
+    PaymentStatus.REFUNDED: _Outcome(
+        "Payment refunded", "{merchant} has refunded this payment.", _BACK
+    ),
+    PaymentStatus.PARTIALLY_REFUNDED: _Outcome(
+        "Payment partly refunded", "{merchant} has refunded a part of this payment.", _BACK
+    ),
+    PaymentStatus.FAILED: _Outcome(
+        "Payment declined",
+        "You were not charged. Return to {merchant} to try again.",
+        _CROSS,
+        "bad",
+    ),
+    PaymentStatus.CANCELLED: _Outcome(
+        "Payment cancelled", "You were not charged. You can close this page.", _BACK
+    ),
+    PaymentStatus.EXPIRED: _Outcome(
+        "This checkout has expired",
+        "You were not charged. Return to {merchant} to start again.",
+        _CLOCK,
+    ),
+}
+_UNKNOWN: Final = _Outcome(
+    "Checkout not found",
+    "This link belongs to no checkout. Return to the shop and start again.",
+    _QUESTION,
+)
+_STALE: Final = _Outcome(
+    "Nothing was done",
+    "This request did not come from the checkout page itself, or the page was too old.",
+    _QUESTION,
+)
+
+
+def security_policy(form_action: str = "'self'") -> str:
+    """Give the Content-Security-Policy that belongs to these pages."""
     return content_security_policy(css=_CSS, script=_SCRIPT, form_action=form_action)
 
 
-def unknown() -> str:
-    return document("Unknown", css=_CSS, script=_SCRIPT, body=tag("h1", "Unknown session"))
-
-
-def stale(path: str, record: CollectionRecord) -> str:
-    return document("Stale", css=_CSS, script=_SCRIPT, body=tag("h1", "This form is not valid"))
-
-
 def payable(
-    record: CollectionRecord, merchant: str, now: datetime, *, action: str, csrf: str
+    record: CollectionRecord,
+    merchant: str,
+    now: datetime,
+    *,
+    action: str,
+    csrf: str,
+    time_scale: float,
 ) -> str:
-    form = tag(
+    """Show what is to be paid, with the buttons to do so or not."""
+    seconds = int((record.expires_at - now).total_seconds())
+    timer = tag(
+        "div",
+        "Time left",
+        tag(
+            "time",
+            f"{seconds // 60}:{seconds % 60:02}",
+            role="timer",
+            datetime=f"PT{seconds}S",
+            data_seconds=str(seconds),
+            data_scale=f"{time_scale:g}",
+        ),
+        class_="timer",
+    )
+    total = tag(
+        "section",
+        tag("h1", record.order.description),
+        tag("p", dollars(record.amount), tag("small", "USD"), class_="amount"),
+        class_="sum",
+    )
+    buttons = _buttons(f"Pay {dollars(record.amount)}", action, csrf)
+    return _page(
+        f"Pay {merchant}", _header(merchant, timer), total, _details(record, merchant), buttons
+    )
+
+
+def finished(
+    record: CollectionRecord, merchant: str, back: str | None, *, expired: bool = False
+) -> str:
+    """Show how a session ended, and the way back to the merchant if there is one."""
+    outcome = _OUTCOMES[PaymentStatus.EXPIRED if expired else record.status]
+    return _page(
+        outcome.heading,
+        _header(merchant, None),
+        _result(outcome, merchant),
+        _details(record, merchant),
+        tag("div", _way_back(merchant, back), class_="after"),
+    )
+
+
+def unknown() -> str:
+    """Say that there is no such session."""
+    return _page(_UNKNOWN.heading, _result(_UNKNOWN, ""))
+
+
+def stale(page_url: str) -> str:
+    """Say that a form was not taken, as it did not come from the page itself."""
+    link = tag("a", "Show the checkout", href=page_url, class_="button primary")
+    return _page(_STALE.heading, _result(_STALE, ""), tag("div", link, class_="after"))
+
+
+def dollars(amount: Decimal) -> str:
+    """Write an amount of USD for people."""
+    return f"${amount:,.2f}"
+
+
+def _page(title: str, *parts: Html) -> str:
+    body = join(
+        tag("div", "Sandbox: no real money moves here", class_="sandbox"),
+        tag("div", tag("main", *parts), class_="spaced"),
+        tag("footer", "Hosted checkout of a local sandbox"),
+    )
+    return document(title, css=_CSS, script=_SCRIPT, body=body)
+
+
+def _header(merchant: str, timer: Html | None) -> Html:
+    initial = tag("div", merchant[:1].upper(), class_="avatar", aria_hidden="true")
+    name = tag("div", tag("strong", merchant), tag("span", "Secure checkout"), class_="merchant")
+    return tag("header", initial, name, timer)
+
+
+def _details(record: CollectionRecord, merchant: str) -> Html:
+    rows = (
+        ("Order", join(record.order.order_id)),
+        ("Reference", join(record.reference)),
+        ("Fee", join(dollars(record.fee), tag("small", f"included, paid by {merchant}"))),
+        ("Total", tag("strong", dollars(record.amount))),
+    )
+    return tag("dl", *(tag("div", tag("dt", name), tag("dd", text)) for name, text in rows))
+
+
+def _buttons(pay: str, action: str, csrf: str) -> Html:
+    return tag(
         "form",
         tag("input", type="hidden", name="csrf", value=csrf),
-        tag("button", "Pay", name="action", value="pay"),
+        tag("button", pay, name="action", value="pay", class_="primary"),
         tag("button", "Decline", name="action", value="decline"),
         tag("button", "Cancel", name="action", value="cancel"),
+        tag("p", "Decline lets the payment fail, as a bank would.", class_="note"),
         method="post",
         action=action,
     )
-    body = tag(
-        "main",
-        tag("h1", merchant),
-        tag("p", record.order.description),
-        tag("p", f"{record.amount:.2f} USD"),
-        form,
+
+
+def _result(outcome: _Outcome, merchant: str) -> Html:
+    icon = tag("svg", tag("path", d=outcome.icon), viewBox="0 0 24 24", aria_hidden="true")
+    return tag(
+        "section",
+        tag("span", icon, class_=f"badge {outcome.mood}"),
+        tag("h1", outcome.heading),
+        tag("p", outcome.sentence.format(merchant=merchant)),
+        class_="result",
     )
-    return document("Pay", css=_CSS, script=_SCRIPT, body=body)
 
 
-def finished(record: CollectionRecord, merchant: str, back: str | None, *, expired: bool) -> str:
-    return document("Done", css=_CSS, script=_SCRIPT, body=tag("h1", str(record.status.value)))
+def _way_back(merchant: str, back: str | None) -> Html:
+    if back is None:
+        return tag("p", "You can close this page.", class_="note")
+    host = urlsplit(back).hostname or ""
+    return join(
+        tag("a", f"Return to {merchant}", href=back, class_="button primary"),
+        tag("p", host, class_="note"),
+    )

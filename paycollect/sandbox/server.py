@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
+from paycollect.sandbox import checks
 from paycollect.sandbox import shapes as _shapes
 from paycollect.sandbox.access import Access
 from paycollect.sandbox.api import Provider
 from paycollect.sandbox.app import BASE_PATH, Api
 from paycollect.sandbox.checkout import CHECKOUT_PATH, Checkout
 from paycollect.sandbox.clock import Clock
+from paycollect.sandbox.control import Control
 from paycollect.sandbox.delivery import ANSWER_LIMIT, Courier
 from paycollect.sandbox.faults import Faults
+from paycollect.sandbox.guard import add_headers, guard
 from paycollect.sandbox.ledger import CUSTOMER, Ledger
 from paycollect.sandbox.pulse import Pulse
+from paycollect.sandbox.refusals import invalid
 from paycollect.sandbox.state import DEFAULT_FEES
-from paycollect.sandbox.webhooks import Notice, Settings
+from paycollect.sandbox.webhooks import Notice, Settings, test_notice
 from paycollect.status import PaymentStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from decimal import Decimal
     from types import TracebackType
     from typing import Self
 
-    from paycollect.models import Fee, Payer
+    from paycollect.models import Fee, JsonValue, Payer
+    from paycollect.sandbox.access import Activity
     from paycollect.sandbox.delivery import Delivery
     from paycollect.sandbox.state import CollectionRecord, RefundRecord
     from paycollect.sandbox.traffic import RecordedRequest
@@ -85,6 +89,7 @@ class Sandbox:
         refund_delay: float = 0.0,
         refresh_revokes: bool = False,
         answer_limit: float = ANSWER_LIMIT,
+        allowed_hosts: Iterable[str] = (),
     ) -> None:
         self.app_id = app_id
         self.secret_key = secret_key
@@ -92,6 +97,7 @@ class Sandbox:
         self.faults = Faults()
         self.requests: list[RecordedRequest] = []
         self._host, self._port = host, port
+        self._hosts = frozenset(allowed_hosts)
         self._announced = frozenset(announce)
         self._pulse = Pulse()
         self._settings = Settings(secret=webhook_secret)
@@ -131,9 +137,11 @@ class Sandbox:
             OSError: the port is taken, or the host is none of this machine's.
 
         """
-        app = web.Application()
+        app = web.Application(middlewares=[guard({self._host, *self._hosts})])
+        app.on_response_prepare.append(add_headers)
+        Control(self).add_to(app)
         Api(self._provider, self.clock, self.faults, self._note).add_to(app)
-        Checkout(self._provider, self._merchant).add_to(app)
+        Checkout(self._provider, self._merchant, self.clock.time_scale).add_to(app)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
         try:
@@ -203,9 +211,32 @@ class Sandbox:
         """All deliveries of webhooks, oldest first."""
         return list(self._courier.log)
 
+    @property
+    def token_activity(self) -> list[Activity]:
+        """What happened to tokens, oldest first."""
+        return list(self._provider.access.activity)
+
+    def collection(self, collection_id: str) -> CollectionRecord:
+        """Give a collection as it is now.
+
+        Raises:
+            RefusedError: no such collection.
+
+        """
+        return self._ledger[collection_id]
+
     def checkout_url(self, collection_id: str) -> str:
         """Tell where the payer of a collection goes."""
         return f"{self.url}{CHECKOUT_PATH}?batch={collection_id}"
+
+    async def create(self, body: Mapping[str, JsonValue]) -> CollectionRecord:
+        """Open a checkout session for the body of a `POST /collections`, without a token.
+
+        Raises:
+            RefusedError: as the API's own create.
+
+        """
+        return self._ledger.create(checks.order(body))
 
     async def pay(self, collection_id: str, *, payer: Payer = CUSTOMER) -> CollectionRecord:
         """Pay a collection, as the payer would on the hosted page.
@@ -251,6 +282,20 @@ class Sandbox:
 
         """
         return self._courier.redeliver(delivery_id)
+
+    async def send_test(self, event: str = "collection.received", url: str | None = None) -> bool:
+        """Make a test delivery, to the configured webhook URL or to another one.
+
+        Returns whether it was taken: answered with a 2xx in time.
+
+        Raises:
+            RefusedError: no URL is configured, and none is given.
+
+        """
+        to = url or self._settings.url
+        if to is None:
+            raise invalid({"url": "is required, as no webhook URL is configured"})
+        return await self._courier.send_once(test_notice(event, self.app_id, self.clock.now()), to)
 
     async def drained(self) -> None:
         """Wait until every webhook that is due on the sandbox's clock was tried."""

@@ -11,15 +11,16 @@ from __future__ import annotations
 from math import ceil
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from paycollect.models import Payer
 from paycollect.sandbox.state import REFUND_REASONS
-from paycollect.sandbox.wire import instant
+from paycollect.sandbox.wire import instant, maybe_instant
 from paycollect.status import PaymentStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from paycollect.models import Fee, JsonValue, Payer
+    from paycollect.models import Fee, JsonValue
     from paycollect.sandbox.checks import ListQuery
     from paycollect.sandbox.state import CollectionRecord, RefundRecord
 
@@ -79,15 +80,11 @@ def fetched(record: CollectionRecord, checkout_url: str, shapes: Shapes) -> Json
 
 def listed(record: CollectionRecord, shapes: Shapes) -> Json:
     """Write an entry of the list of collections (provider docs: collections/list)."""
-    payer = record.payer
-    key = "payerClientId" if shapes == "events" else "payerEmail"
-    value = payer and (payer.client_id if shapes == "events" else payer.email)
-    return {
-        **_listed_head(record),
-        key: value,
-        "payerName": payer and payer.name,
-        **_moments(record),
-    }
+    payer = record.payer or Payer()
+    who: Json = (
+        {"payerClientId": payer.client_id} if shapes == "events" else {"payerEmail": payer.email}
+    )
+    return {**_listed_head(record), **who, "payerName": payer.name, **_moments(record)}
 
 
 def refund_created(refund: RefundRecord) -> Json:
@@ -226,9 +223,8 @@ def _listed_head(record: CollectionRecord) -> Json:
 
 
 def _moments(record: CollectionRecord) -> Json:
-    done = record.completed_at
     return {
-        "completedAt": None if done is None else instant(done),
+        "completedAt": maybe_instant(record.completed_at),
         "createdAt": instant(record.created_at),
     }
 

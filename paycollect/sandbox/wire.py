@@ -41,6 +41,15 @@ def dumps(value: JsonValue | Mapping[str, JsonValue]) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def pretty(value: JsonValue, margin: str = "\n") -> str:
+    """Write JSON for people, each member of an object on its own line."""
+    if not isinstance(value, dict):
+        return dumps(value)
+    deeper = f"{margin}  "
+    members = [f"{deeper}{dumps(key)}: {pretty(item, deeper)}" for key, item in value.items()]
+    return "{" + ",".join(members) + margin + "}"
+
+
 def loads(body: bytes) -> JsonValue:
     """Read JSON, numbers with a point as Decimals.
 
@@ -76,6 +85,11 @@ def read_object(body: bytes) -> dict[str, JsonValue]:
 def instant(moment: datetime) -> str:
     """Write a moment as the provider does: ISO 8601 to the second, "+00:00"."""
     return moment.isoformat(timespec="seconds")
+
+
+def maybe_instant(moment: datetime | None) -> str | None:
+    """Write a moment that may not have come."""
+    return None if moment is None else instant(moment)
 
 
 def success(answer: Answer, now: datetime) -> bytes:
