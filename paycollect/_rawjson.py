@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from decimal import (
     Clamped,
     Context,
@@ -26,7 +27,8 @@ from decimal import (
     Subnormal,
     Underflow,
 )
-from typing import Final, NoReturn, TypeAlias
+from json.scanner import make_scanner
+from typing import Any, Final, NoReturn, TypeAlias
 
 Value: TypeAlias = "bool | int | Decimal | str | list[Value] | dict[str, Value] | None"
 Span: TypeAlias = tuple[int, int]
@@ -44,41 +46,54 @@ def read(text: str, member: str) -> tuple[dict[str, Value], Span]:
     """Read an object, and find where the value of one of its members stands.
 
     Returns:
-        The members, and the half-open range of characters of the one asked for: from its first to
-        its last character, without the white space around it. (0, 0) if it is absent or a text.
+        The members, and the half-open range of characters of the value asked for, without the white
+        space around it. The range is (0, 0) for a member that is absent, or a plain text among the
+        first four.
 
     Raises:
         JsonError: see the law of this room.
 
     """
-    members: dict[str, Value] = {}
+    members, at, more = _read_head(text)
     span = (0, 0)
-    opening = _OPENING.match(text)
-    if opening is None:
-        raise JsonError("not a JSON object")
-    at, mark = opening.end(), opening[1]
-    while mark != "}":
-        # Most members of an envelope are short plain texts, which one match reads as a whole.
+    while more:
         found = _MEMBER.match(text, at)
         if found is None:
-            key, at = _scan_key(text, at)
-            value = mark = None
+            key, start = _scan_key(text, at)
         else:
-            key, value, mark = found.groups()
-            at = found.end()
-        if mark is None:
-            start = at
-            value, at = _scan(text, at)
-            if key == member:
-                span = (start, at)
-            mark, at = _scan_mark(text, at)
+            key, start = found[1], found.end()
+        value, at = _scan(text, start)
+        if key == member:
+            span = (start, at)
         if key in members:
             raise JsonError("a key stands twice")
         members[key] = value
-    if text[at:].strip(_SPACE):
+        at, more = _scan_mark(text, at)
+    if at != len(text) and text[at:].strip(_SPACE):
         raise JsonError("something follows the end")
     _check(text, members)
     return members, span
+
+
+def _read_head(text: str) -> tuple[dict[str, Value], int, bool]:
+    """Read the opening, and in the same match the plain texts that envelopes begin with.
+
+    They are taken only if there are three or four of them with different names: any other
+    beginning, a duplicate included, is left to the loop.
+    """
+    head = _HEAD.match(text)
+    if head is not None:
+        key, value, key_2, value_2, key_3, value_3, key_4, value_4 = head.groups()
+        members: dict[Any, Value]
+        members = {key: value, key_2: value_2, key_3: value_3, key_4: value_4}
+        if len(members) == _HEAD_MEMBERS:
+            if key_4 is None:
+                del members[key_4]
+            return members, head.end(), True
+    opening = _OPENING.match(text)
+    if opening is None:
+        raise JsonError("not a JSON object")
+    return {}, opening.end(), opening[1] == ""
 
 
 def read_value(text: str) -> Value:
@@ -92,14 +107,14 @@ def read_value(text: str) -> Value:
 
 def _scan(text: str, at: int) -> tuple[Value, int]:
     try:
-        return _DECODER.raw_decode(text, at)
+        return _scan_once(text, at)
     except JsonError as error:
         problem = str(error)
     except RecursionError:
         problem = "nested too deeply"
     except ArithmeticError:
         problem = "a number out of all proportion"
-    except ValueError:
+    except (ValueError, StopIteration):
         problem = "not valid JSON"
     # Raised out here so that no error of the decoder, which holds the whole text, hangs on to it.
     raise JsonError(problem)
@@ -117,16 +132,17 @@ def _scan_key(text: str, at: int) -> tuple[str, int]:
     return str(key), colon.end()
 
 
-def _scan_mark(text: str, at: int) -> tuple[str, int]:
+def _scan_mark(text: str, at: int) -> tuple[int, bool]:
+    """Read what stands after a member, and whether another one follows."""
     found = _MARK.match(text, at)
     if found is None:
         raise JsonError("not valid JSON")
-    return found[1], found.end()
+    return found.end(), found[1] == ","
 
 
 def _check(text: str, value: Value) -> None:
     # A text with few brackets cannot be deep, and one without a backslash has no surrogates.
-    if text.count("{") + text.count("[") > MAX_DEPTH:
+    if text.count("{") + (text.count("[") if "[" in text else 0) > MAX_DEPTH:
         _check_depth(value)
     if "\\" in text and _SURROGATE.search(text):
         _check_surrogates(value)
@@ -183,9 +199,10 @@ _QUOTE: Final = re.compile(r'[ \t\n\r]*+"')
 _OPENING: Final = re.compile(r"[ \t\n\r]*+\{[ \t\n\r]*+(\}?)")
 _COLON: Final = re.compile(r"[ \t\n\r]*+:[ \t\n\r]*+")
 _MARK: Final = re.compile(r"[ \t\n\r]*+([,}])")
-_MEMBER: Final = re.compile(
-    rf"[ \t\n\r]*+{_PLAIN_TEXT}[ \t\n\r]*+:[ \t\n\r]*+(?:{_PLAIN_TEXT}[ \t\n\r]*+([,}}]))?"
-)
+_MEMBER: Final = re.compile(rf"[ \t\n\r]*+{_PLAIN_TEXT}[ \t\n\r]*+:[ \t\n\r]*+")
+_TEXT_MEMBER: Final = rf"[ \t\n\r]*+{_PLAIN_TEXT}[ \t\n\r]*+:[ \t\n\r]*+{_PLAIN_TEXT}[ \t\n\r]*+,"
+_HEAD: Final = re.compile(rf"[ \t\n\r]*+\{{{_TEXT_MEMBER * 3}(?:{_TEXT_MEMBER})?+")
+_HEAD_MEMBERS: Final = 4
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 _CONTAINERS: Final = (dict, list)
 # A context reads a number at the price of Decimal itself and refuses, by its traps, whatever has
@@ -202,3 +219,4 @@ _DECODER: Final = json.JSONDecoder(
     parse_constant=_constant,
     object_pairs_hook=_object,
 )
+_scan_once: Final[Callable[[str, int], tuple[Value, int]]] = make_scanner(_DECODER)

@@ -7,7 +7,7 @@ hangs on to nothing of it. Nothing here is believed yet.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Final, NamedTuple, TypeAlias
 
@@ -19,6 +19,7 @@ from paycollect.errors import PayloadError
 Body: TypeAlias = bytes | bytearray | memoryview | str
 
 MAX_SIZE: Final = 1024 * 1024
+_BYTES: Final = (bytes, bytearray, memoryview)
 # An object that PHP may hold as a list: one without members, or whose first key is 0.
 _MAYBE_PHP_LIST: Final = re.compile(rb'\{[ \t\n\r]*+(?:\}|"(?:0|\\u0030)")')
 
@@ -29,18 +30,6 @@ class Opened(NamedTuple):
     members: dict[str, Value]
     data: dict[str, Value]
     message: bytes
-
-    def data_of(self, message: bytes) -> dict[str, Value]:
-        """Parse what was proven: a re-serialised message can say less than the body does.
-
-        Threat: 25.0000000000000001 in the body passes for a signed 25, as both are one double.
-        """
-        if message is self.message:
-            return self.data
-        data = _rawjson.read_value(message.decode())
-        if not isinstance(data, dict):
-            raise PayloadError("data: expected an object")
-        return data
 
 
 def open_body(body: Body, max_size: int) -> Opened:
@@ -67,17 +56,18 @@ def open_body(body: Body, max_size: int) -> Opened:
 
 def _read_body(body: Body, max_size: int) -> bytes:
     if isinstance(body, str):
-        # A text has no fewer bytes than characters: one that is too long is not even encoded.
-        body = _encode(body[: max_size + 1])
-    elif not isinstance(body, bytes | bytearray | memoryview):
+        # A text has at least as many bytes as characters: what is too long is cut, not encoded.
+        raw = _encode(body[: max_size + 1])
+    elif isinstance(body, _BYTES):
+        raw = body if type(body) is bytes else bytes(memoryview(body)[: max_size + 1])
+    else:
         raise TypeError(
             f"body: the bytes of the request are needed, not {type(body).__name__}, because the"
             " signature covers them exactly: read the body before any framework parses it"
         )
-    size = body.nbytes if isinstance(body, memoryview) else len(body)
-    if size > max_size:
+    if len(raw) > max_size:
         raise PayloadError(f"the body is larger than {max_size} bytes", status_hint=413)
-    return bytes(body)
+    return raw
 
 
 def _encode(body: str) -> bytes:
@@ -96,18 +86,35 @@ def _decode(raw: bytes) -> str:
     raise PayloadError("the body is not UTF-8")
 
 
-def messages(scheme: str, opened: Opened) -> Iterator[bytes]:
-    """Write the data down as a recipe prescribes.
+def messages(scheme: str, opened: Opened) -> Iterable[bytes]:
+    """Write the data down as a recipe prescribes."""
+    return (opened.message,) if scheme == "raw" else _reserialised(scheme, opened)
 
-    For "php" there can be two texts: {} is what PHP makes of an empty object, and [] of an empty
-    array, and nobody can tell from the body which of them the signer held.
+
+def _reserialised(scheme: str, opened: Opened) -> Iterator[bytes]:
+    """Write the data anew. For "php" there can be two texts.
+
+    {} is what PHP makes of an empty object, and [] of an empty array, and nobody can tell from the
+    body which of them the signer held.
     """
-    if scheme == "raw":
-        yield opened.message
-        return
     recipes = [scheme]
     if scheme == "php" and _MAYBE_PHP_LIST.search(opened.message):
         recipes.append("php-object")
     for recipe in recipes:
         with suppress(ValueError):  # a number that PHP has no text for: it signed nothing then
             yield serialise(opened.data, recipe)
+
+
+def read_message(message: bytes) -> dict[str, Value]:
+    """Parse a proven message anew: one that was re-serialised can say less than the body does.
+
+    Threat: 25.0000000000000001 in the body passes for a signed 25, as both are the same double.
+
+    Raises:
+        PayloadError: the message is a list: what PHP may have signed in place of an object.
+
+    """
+    data = _rawjson.read_value(message.decode())
+    if type(data) is not dict:
+        raise PayloadError("data: expected an object")
+    return data

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Final, Protocol, TypeAlias, runtime_checkable
+from typing import Final, Protocol, TypeAlias, cast, runtime_checkable
 from urllib.parse import unquote, unquote_plus
 
 from attrs import frozen
@@ -30,6 +30,7 @@ class UrlLike(Protocol):
     @property
     def raw_query_string(self) -> str:
         """The query as it stands in the URL, not decoded."""
+        ...
 
 
 Source: TypeAlias = str | UrlLike | Mapping[str, str] | Mapping[str, list[str]]
@@ -126,7 +127,7 @@ def _values(source: Mapping[str, object], name: str) -> Iterable[object]:
     for method in ("getall", "getlist"):
         get_all = getattr(source, method, None)
         if callable(get_all):
-            return list(get_all(name))
+            return cast("Iterable[object]", get_all(name))
     value = source[name]
     return value if isinstance(value, list | tuple) else (value,)
 

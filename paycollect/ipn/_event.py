@@ -53,7 +53,6 @@ class WebhookEvent:
         fee: what the provider keeps, taken out of `amount`.
         net_amount: amount - fee.
         currency: "USD" today.
-        payer: who paid.
         payment_method: e.g. "FYATU_BALANCE".
         provider_reference: the provider's id of the movement of money.
         description: as given when the checkout was created.
@@ -81,7 +80,6 @@ class WebhookEvent:
     fee: Decimal | None = field(default=None, repr=False)
     net_amount: Decimal | None = field(default=None, repr=False)
     currency: str | None = None
-    payer: Payer | None = field(default=None, repr=False)
     payment_method: str | None = field(default=None, repr=False)
     provider_reference: str | None = field(default=None, repr=False)
     description: str | None = field(default=None, repr=False)
@@ -103,6 +101,11 @@ class WebhookEvent:
     def name(self) -> str:
         """The event's name in one spelling: "COLLECTION_RECEIVED" is "collection.received"."""
         return self.event.lower().replace("_", ".")
+
+    @property
+    def payer(self) -> Payer | None:
+        """Who paid, where a collection's event tells; made on demand, as few handlers ask."""
+        return _payer(self.data) if self.is_collection else None
 
     @property
     def dedup_key(self) -> str:
@@ -158,7 +161,7 @@ def is_collection(data: dict[str, Value]) -> bool:
     docs: webhooks/webhook-events/payout-completed). Where a new kind is mistaken for a collection,
     asking for the collection will find none, so that nothing is lost but a call.
     """
-    if not _OTHER_KINDS.isdisjoint(data):
+    if not data.keys().isdisjoint(_OTHER_KINDS):
         return False
     if data.get("collectionId"):
         return True
@@ -231,7 +234,7 @@ def _put_values(draft: Any, data: dict[str, Value]) -> None:
     draft.amount = _money("amount", data.get("amount"))
     draft.fee = _money("fee", _either(data, "fee", "charge"))
     draft.net_amount = _money("netAmount", data.get("netAmount"))
-    draft.payer = _payer(data)
+    _check_payer(data)
     occurred_at = data.get("completedAt")
     draft.occurred_at = _instant(
         "time", data.get("timestamp") if occurred_at is None else occurred_at
@@ -280,24 +283,22 @@ def _instant(name: str, value: Value) -> datetime | None:
     raise ValueError(problem)
 
 
-def _payer(data: dict[str, Value]) -> Payer | None:
+def _payer(data: Mapping[str, JsonValue]) -> Payer | None:
+    payer = data.get("payer")
+    source, names = (payer, _PAYER) if isinstance(payer, dict) and payer else (data, _CUSTOMER)
+    fields = {field: _text(name, source.get(name)) for name, field in names.items()}
+    return Payer(**fields) if any(fields.values()) else None
+
+
+def _check_payer(data: dict[str, Value]) -> None:
     payer = data.get("payer")
     if not payer:  # null, absent or {}: the event pages' form has the payer's fields in data itself
-        name, email, phone = map(data.get, _CUSTOMER)
-        account_name = client_id = None
+        if not set(map(type, map(data.get, _CUSTOMER))) <= _TEXT_OR_NONE:
+            _refuse_other_than_texts(data, _CUSTOMER)
     elif type(payer) is dict:
-        name, email, phone, account_name, client_id = map(payer.get, _PAYER)
+        _refuse_other_than_texts(payer, _PAYER)
     else:
         raise ValueError("payer: expected an object")
-    if name is email is phone is account_name is client_id is None:
-        return None
-    return Payer(
-        name=_text("payer", name),
-        email=_text("payer", email),
-        phone=_text("payer", phone),
-        account_name=_text("payer", account_name),
-        client_id=_text("payer", client_id),
-    )
 
 
 def _text(name: str, value: Value) -> str | None:
@@ -347,8 +348,14 @@ _TEXTS: Final = (
     "description",
     "checkoutUrl",
 )
-_PAYER: Final = ("name", "email", "phone", "accountName", "clientId")
-_CUSTOMER: Final = ("customerName", "customerEmail", "customerPhone")
+_PAYER: Final = {
+    "name": "name",
+    "email": "email",
+    "phone": "phone",
+    "accountName": "account_name",
+    "clientId": "client_id",
+}
+_CUSTOMER: Final = {"customerName": "name", "customerEmail": "email", "customerPhone": "phone"}
 _SHARED: Final[dict[str, Callable[[str, Value], object]]] = {
     "collectionId": _text,
     "orderId": _text,

@@ -18,7 +18,7 @@ from paycollect._rawjson import Value
 from paycollect._scalars import instant
 from paycollect._signing import SCHEMES
 from paycollect.errors import SignatureError, TestEventError
-from paycollect.ipn._body import MAX_SIZE, Body, Opened, messages, open_body
+from paycollect.ipn._body import MAX_SIZE, Body, Opened, messages, open_body, read_message
 from paycollect.ipn._event import WebhookEvent, read_event
 from paycollect.ipn._settings import (
     read_app_id,
@@ -85,7 +85,8 @@ class Receiver:
         max_size: int = MAX_SIZE,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
-        self._keys = read_secrets(secrets)
+        # Keyed once: a copy of a keyed state costs less than keying it for each message.
+        self._keys = [hmac.new(key, digestmod="sha256") for key in read_secrets(secrets)]
         self._schemes = read_schemes(schemes)
         self._app_id = read_app_id(app_id)
         self._allow_test = allow_test
@@ -109,7 +110,8 @@ class Receiver:
         """
         opened = open_body(body, self._max_size)
         message, data, scheme, key_index = self._prove(opened)
-        self._check_addressee(data)
+        if self._app_id is not None or self._max_age is not None:
+            self._check_addressee(data)
         event = read_event(opened.members, data, message, scheme, key_index)
         if event.is_test and not self._allow_test:
             raise TestEventError("a test delivery: acknowledge it, and fulfil nothing")
@@ -135,8 +137,11 @@ class Receiver:
         for scheme in self._schemes:
             for message in messages(scheme, opened):
                 for key_index, key in enumerate(self._keys):
-                    if hmac.compare_digest(hmac.digest(key, message, "sha256"), expected):
-                        return message, opened.data_of(message), scheme, key_index
+                    mac = key.copy()
+                    mac.update(message)
+                    if hmac.compare_digest(mac.digest(), expected):
+                        data = opened.data if scheme == "raw" else read_message(message)
+                        return message, data, scheme, key_index
         raise SignatureError("the signature does not match: see ipn.explain")
 
     def _check_addressee(self, data: dict[str, Value]) -> None:
@@ -175,14 +180,14 @@ def _now() -> datetime:
 
 
 @lru_cache(maxsize=8)
-def _receiver(secret: str | tuple[str, ...], schemes: Sequence[str], allow_test: bool) -> Receiver:
-    return Receiver(secrets=secret, schemes=schemes, allow_test=allow_test)
+def _receiver(secret: str, allow_test: bool) -> Receiver:
+    return Receiver(secrets=secret, allow_test=allow_test)
 
 
 def _one_call(secret: str | Sequence[str], schemes: Sequence[str], allow_test: bool) -> Receiver:
-    """Use the receiver of an earlier call with the same settings, as there are few of them."""
+    """Use the receiver of an earlier call with the same settings, as services have one of them."""
     if isinstance(secret, str) and schemes is SCHEMES:
-        return _receiver(secret, schemes, allow_test)
+        return _receiver(secret, allow_test)
     return Receiver(secrets=secret, schemes=schemes, allow_test=allow_test)
 
 
