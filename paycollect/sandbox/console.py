@@ -111,7 +111,8 @@ def _connect(sandbox: Sandbox) -> Html:
         f"PAYCOLLECT_SECRET_KEY={sandbox.secret_key}",
         f"PAYCOLLECT_WEBHOOK_SECRET={sandbox.webhook_secret}",
     )
-    return tag("pre", "\n".join(lines), tabindex="0", aria_label="Environment for your service")
+    label = "Environment for your service"
+    return tag("pre", "\n".join(lines), tabindex="0", aria_label=label, class_="plain")
 
 
 def _clock_buttons(csrf: str) -> Html:

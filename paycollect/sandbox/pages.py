@@ -40,7 +40,7 @@ class _Outcome(NamedTuple):
 
 _OUTCOMES: Final = {
     PaymentStatus.COMPLETED: _Outcome(
-        "Payment complete", "This order is paid. {merchant} has been told.", _TICK, "good"
+        "Payment complete", "{merchant} has received your payment.", _TICK, "good"
     ),
     PaymentStatus.REFUNDED: _Outcome(
         "Payment refunded", "{merchant} has refunded this payment.", _BACK
