@@ -219,4 +219,6 @@ _DECODER: Final = json.JSONDecoder(
     parse_constant=_constant,
     object_pairs_hook=_object,
 )
-_scan_once: Final[Callable[[str, int], tuple[Value, int]]] = make_scanner(_DECODER)
+_scan_once: Final[Callable[[str, int], tuple[Value, int]]] = make_scanner(
+    _DECODER  # type: ignore[arg-type]  # typeshed asks for a scanner to make one
+)
