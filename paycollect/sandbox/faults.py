@@ -104,7 +104,7 @@ def respond(
     """
     if not 200 <= status <= 599:  # noqa: PLR2004 - the range of final HTTP statuses
         raise ValueError("status: 200 to 599 is needed")
-    if not all(isinstance(text, str) for text in (code, body or "")):
+    if not all(isinstance(text, str) for text in (code, "" if body is None else body)):
         raise TypeError("code, body: texts are needed")
     for name, value in (headers or {}).items():
         if not re.fullmatch(r"[A-Za-z0-9-]+", name) or not re.fullmatch(r"[ -~]*", value):

@@ -62,7 +62,7 @@ def respond(fault: Fault, now: datetime) -> web.Response:
     sentence = next((known.phrase for known in HTTPStatus if known == status), "Fault")
     payload = failure(RefusedError(status, code, sentence), now)
     if fault.body is not None:
-        payload = fault.body.encode()
+        payload = fault.body.encode(errors="replace")
     return web.Response(
         status=status, body=payload, headers={"Content-Type": "application/json", **fault.headers}
     )
