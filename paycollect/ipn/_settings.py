@@ -60,7 +60,7 @@ def read_max_age(max_age: object) -> timedelta | None:
         raise TypeError("max_age: expected a timedelta, or seconds")
     try:
         age = max_age if isinstance(max_age, timedelta) else timedelta(seconds=max_age)
-    except OverflowError:
+    except (OverflowError, ValueError):  # infinity and NaN
         raise ValueError("max_age: out of all proportion") from None
     if age <= timedelta(0):
         raise ValueError("max_age: must be positive")
