@@ -16,14 +16,14 @@ from attrs import Attribute, field, frozen
 
 from paycollect.errors import Outcome, PayCollectError
 
-_LONGEST: Final = 10.0**9
+LONGEST: Final = 10.0**9
 Number = TypeVar("Number", int, float)
 
 
 def _not_negative(_: object, attribute: Attribute[Number], value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{attribute.name}: a number is needed")
-    if not 0 <= value <= _LONGEST:
+    if not 0 <= value <= LONGEST:
         raise ValueError(f"{attribute.name}: must be 0 or more, and finite")
 
 
@@ -39,7 +39,8 @@ class Timeout:
 
     Attributes:
         connect: until a connection stands.
-        read: between two pieces of the answer.
+        read: until the answer begins, beyond what connecting may take; and then between two
+            pieces of it.
         total: for the attempt as a whole.
 
     Raises:
@@ -84,7 +85,13 @@ class RetryPolicy:
         return self.rng() * min(ceiling, self.backoff_cap)
 
     def next_wait(
-        self, error: PayCollectError, *, retries: int, remaining: float, repeatable: bool
+        self,
+        error: PayCollectError,
+        *,
+        retries: int,
+        remaining: float,
+        repeatable: bool,
+        recoverable: bool = False,
     ) -> float | None:
         """Decide on a failed attempt: seconds to wait before the next one, or None to give up.
 
@@ -93,11 +100,14 @@ class RetryPolicy:
             retries: how many retries were made so far.
             remaining: seconds until the deadline of the whole call.
             repeatable: whether the request does no harm when it took effect and is made again.
-                Then an attempt whose outcome is unknown is repeated, else it is not.
+                Else an attempt whose outcome is unknown is not repeated.
+            recoverable: whether, beyond that, a repeat tells whether an earlier attempt took
+                effect. Then any attempt whose outcome is unknown is repeated.
 
         """
         unsure = error.outcome is Outcome.UNKNOWN
-        worth_it = repeatable if unsure else error.is_retryable
+        worth_it = error.is_retryable and (repeatable or not unsure)
+        worth_it = worth_it or (recoverable and unsure)
         if not worth_it or retries >= self.max_retries:
             return None
         asked: float | None = getattr(error, "retry_after", None)
@@ -119,8 +129,8 @@ def parse_retry_after(value: str | None, *, now: float) -> float | None:
     value = (value or "").strip()
     if not value.isascii() or not value:
         return None
-    if value.lstrip("-").isdigit():
-        return min(max(float(value[:20]), 0.0), _LONGEST)
+    if value.removeprefix("-").isdigit():
+        return min(max(float(value[:20]), 0.0), LONGEST)
     try:
         moment = parsedate_to_datetime(value)
         if moment.tzinfo is None:
@@ -128,4 +138,4 @@ def parse_retry_after(value: str | None, *, now: float) -> float | None:
         seconds = (moment - datetime.fromtimestamp(now, UTC)).total_seconds()
     except (TypeError, ValueError, OverflowError, IndexError):
         return None
-    return min(max(seconds, 0.0), _LONGEST)
+    return min(max(seconds, 0.0), LONGEST)

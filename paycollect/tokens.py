@@ -13,10 +13,10 @@ import asyncio
 import copy
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
-from typing import Final, Protocol, TypeVar, runtime_checkable
+from typing import Final, Protocol, TypeGuard, TypeVar, runtime_checkable
 
 from attrs import frozen
 
@@ -151,7 +151,8 @@ class TokenKeeper:
         except PayCollectError as error:
             shared = error
         except asyncio.CancelledError:
-            if not flight.cancelled():
+            waiter = asyncio.current_task()
+            if not flight.cancelled() or (waiter is not None and waiter.cancelling()):
                 raise
             shared = ClosedError("the session manager was closed while a token was asked for")
         # A copy: one error raised in many tasks would collect all their tracebacks.
@@ -202,11 +203,7 @@ class TokenKeeper:
             log.warning("access token not renewed yet, it serves on for %.0f s: %s", left, error)
 
     async def _fly(self) -> Token:
-        store = self._store
-        async with AsyncExitStack() as stack:
-            if isinstance(store, LockingTokenStore):
-                guard = store.lock()
-                await self._ask_store(lambda: stack.enter_async_context(guard), None)
+        async with self._locked_store() as store:
             token = await self._from_store()
             if token is None:
                 grant = await self._obtain()
@@ -215,17 +212,38 @@ class TokenKeeper:
                 await self._ask_store(lambda: store.save(token), None)
             return token
 
+    @asynccontextmanager
+    async def _locked_store(self) -> AsyncIterator[TokenStore]:
+        """Hold the lock of the store, where it has one that works."""
+        store, stack = self._store, AsyncExitStack()
+        if isinstance(store, LockingTokenStore):
+            await self._ask_store(lambda: stack.enter_async_context(store.lock()), None)
+        try:
+            yield store
+        finally:
+            await self._ask_store(stack.aclose, None)
+
     async def _from_store(self) -> Token | None:
         """Adopt a token that another process, or an earlier life of this one, has left."""
         token = await self._ask_store(self._store.load, None)
-        if token is None or (token.app_id, token.base_url) != self._owner:
-            return None
-        known = (self._refused, self._token and self._token.access_token)
-        left = (token.expires_at - datetime.fromtimestamp(self._clock.time(), UTC)).total_seconds()
-        if token.access_token in known or left <= 0:
+        # Inside the same guard, as what a user's store gives may be anything.
+        left = await self._ask_store(lambda: 0.0 if token is None else self._life_of(token), 0.0)
+        if token is None or left <= 0:
             return None
         self._adopt(token, left)
         return token
+
+    def _life_of(self, token: Token) -> float:
+        """Tell for how many seconds a stored token is of use; 0 or less where it is of none."""
+        if not _is_sendable(token.access_token):
+            raise ValueError("not an access token")
+        if (token.app_id, token.base_url) != self._owner or token.access_token in (
+            self._refused,
+            self._token and self._token.access_token,
+        ):
+            return 0.0
+        now = datetime.fromtimestamp(self._clock.time(), UTC)
+        return (token.expires_at - now).total_seconds()
 
     async def _obtain(self) -> Grant:
         present = self._token
@@ -274,7 +292,7 @@ def read_grant(
 
     """
     token, seconds = document.get("accessToken"), document.get("expiresIn")
-    if type(token) is not str or not token or not token.isascii() or not token.isprintable():
+    if not _is_sendable(token):
         raise _undocumented("accessToken", "expected a text of printable ASCII")
     if type(seconds) is not int or not 0 < seconds < 10**9:
         raise _undocumented("expiresIn", "expected seconds")
@@ -291,6 +309,11 @@ def read_grant(
         ),
         lifetime,
     )
+
+
+def _is_sendable(token: object) -> TypeGuard[str]:
+    """Tell whether a text can stand in a header."""
+    return type(token) is str and token != "" and token.isascii() and token.isprintable()
 
 
 def _undocumented(name: str, problem: str) -> DecodeError:

@@ -1,0 +1,355 @@
+"""A create whose answer was lost: one order exists, and the caller learns what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from paycollect import (
+    Checkout,
+    DecodeError,
+    DuplicateOrderError,
+    Outcome,
+    PayCollectError,
+    RateLimitError,
+    ResponseLostError,
+    RetryPolicy,
+    ServerError,
+    SessionManager,
+)
+from tests.session import faults
+from tests.session.clocks import FakeClock
+from tests.session.conftest import MakeManager
+from tests.session.provider import Fault, Provider
+
+CREATE = "POST /collections"
+LIST = "GET /collections"
+GET = "GET /collections/{id}"
+
+
+async def create(pay: SessionManager, amount: str = "25.00", **options: Any) -> Checkout:
+    """Create the checkout that all tests here are about."""
+    return await pay.create_checkout(
+        amount=amount, order_id="INV-001", description="Premium plan", **options
+    )
+
+
+LOST: dict[str, Fault] = {
+    "answer lost": faults.lost_after_commit,
+    "500": faults.failing_after_commit(500),
+    "503": faults.failing_after_commit(503),
+    "408": faults.failing_after_commit(408),
+    "truncated": faults.truncated_after_commit,
+    "garbled": faults.garbled_after_commit,
+}
+
+
+@pytest.mark.parametrize("fault", LOST.values(), ids=LOST)
+async def test_a_landed_create_is_recovered(
+    pay: SessionManager, provider: Provider, fault: Fault
+) -> None:
+    """A create that took effect but whose answer was lost is repeated once, and found."""
+    provider.script(CREATE, fault)
+    checkout = await create(pay)
+    assert checkout.recovered
+    assert (checkout.order_id, checkout.amount) == ("INV-001", Decimal("25.00"))
+    assert (provider.count(CREATE), list(provider.orders)) == (2, ["INV-001"])
+
+
+async def test_a_timeout_after_commit_is_recovered(make: MakeManager, provider: Provider) -> None:
+    """A create whose answer never comes is given up, repeated and found."""
+    provider.script(CREATE, faults.silent_after_commit)
+    checkout = await create(make(timeout=0.05))
+    assert checkout.recovered
+    assert (provider.count(CREATE), len(provider.orders)) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        faults.dropped_before_commit,
+        faults.says(500),
+        faults.says(429, Retry_After="2"),
+        faults.says(429),
+        faults.text(200, b"<html>maintenance</html>"),
+    ],
+    ids=["dropped", "500", "429 with Retry-After", "429", "HTML"],
+)
+async def test_a_create_that_did_not_land_is_repeated(
+    pay: SessionManager, provider: Provider, fault: Fault
+) -> None:
+    """A create that took no effect is repeated, and the second one counts."""
+    provider.script(CREATE, fault)
+    checkout = await create(pay)
+    assert not checkout.recovered
+    assert (provider.count(CREATE), len(provider.orders)) == (2, 1)
+
+
+async def test_connect_refused_twice_then_fine(
+    make: MakeManager, provider: Provider, clock: FakeClock
+) -> None:
+    """A create during an outage of the host waits, and lands once when the host is back."""
+    pay = make()
+    await pay.list_collections()  # so that a token is at hand
+    await provider.stop()
+
+    async def come_back() -> None:
+        if len(clock.sleeps) == 2:
+            await provider.start()
+
+    clock.meanwhile = come_back
+    checkout = await create(pay)
+    assert not checkout.recovered
+    assert len(clock.sleeps) == 2
+    assert (provider.count(CREATE), len(provider.orders)) == (1, 1)
+
+
+async def test_two_lost_answers_are_one_order(pay: SessionManager, provider: Provider) -> None:
+    """A create whose first answer is lost and whose repeat fails before it lands is found."""
+    provider.script(CREATE, faults.lost_after_commit, faults.says(500))
+    assert (await create(pay)).recovered
+    assert (provider.count(CREATE), len(provider.orders)) == (3, 1)
+
+
+async def test_a_duplicate_on_the_first_attempt_is_the_callers(
+    pay: SessionManager, provider: Provider
+) -> None:
+    """A 409 on a first attempt raises, without a look-up, even where the content is the same."""
+    provider.add_order("INV-001", "25.00")
+    with pytest.raises(DuplicateOrderError) as caught:
+        await create(pay)
+    assert (caught.value.order_id, caught.value.attempts) == ("INV-001", 1)
+    assert caught.value.outcome is Outcome.REJECTED
+    assert caught.value.existing is None
+    assert (provider.count(CREATE), provider.count(LIST), len(provider.orders)) == (1, 0, 1)
+
+
+async def test_if_exists_return_gives_the_same_order(
+    pay: SessionManager, provider: Provider
+) -> None:
+    """With if_exists="return" a 409 for the same amount gives the checkout that is there."""
+    record = provider.add_order("INV-001", "25.00")
+    checkout = await create(pay, if_exists="return")
+    assert (checkout.collection_id, checkout.recovered) == (record["collectionId"], True)
+    assert (provider.count(CREATE), len(provider.orders)) == (1, 1)
+
+
+async def test_if_exists_return_gives_a_paid_order(pay: SessionManager, provider: Provider) -> None:
+    """With if_exists="return" the state of the existing checkout is told, even if it is final."""
+    provider.add_order("INV-001", "25.00", status="COMPLETED")
+    assert (await create(pay, if_exists="return")).status == "COMPLETED"
+
+
+async def test_if_exists_return_still_creates(pay: SessionManager, provider: Provider) -> None:
+    """With if_exists="return" an order id that is free is simply used."""
+    assert not (await create(pay, if_exists="return")).recovered
+    assert provider.count(LIST) == 0
+
+
+@pytest.mark.parametrize(
+    "more", [{"amount": Decimal("99.00")}, {"currency": "EUR"}], ids=["amount", "currency"]
+)
+@pytest.mark.parametrize("lost", [True, False], ids=["after a lost answer", "if_exists=return"])
+async def test_different_content_is_a_duplicate(
+    pay: SessionManager, provider: Provider, more: dict[str, Any], lost: bool
+) -> None:
+    """An order id that belongs to another amount or currency raises, with what has it."""
+    provider.add_order("INV-001", **more)
+    if lost:
+        provider.script(CREATE, faults.dropped_before_commit)
+    with pytest.raises(DuplicateOrderError) as caught:
+        await create(pay, if_exists="raise" if lost else "return")
+    assert caught.value.existing is not None
+    assert caught.value.existing.collection_id == "SCI0001"
+    assert (caught.value.outcome, caught.value.order_id) == (Outcome.REJECTED, "INV-001")
+    assert len(provider.orders) == 1
+
+
+async def test_partial_matches_and_pages_are_walked(
+    pay: SessionManager, provider: Provider
+) -> None:
+    """The list filter matches parts: only the exact order id counts, on whatever page it is."""
+    provider.page_size = 2
+    for order_id in ("INV-0010", "INV-0011", "XINV-001"):
+        provider.add_order(order_id, "25.00")
+    provider.script(CREATE, faults.lost_after_commit)
+    checkout = await create(pay)
+    assert (checkout.order_id, checkout.collection_id) == ("INV-001", "SCI0004")
+    assert provider.count(LIST) == 2
+    assert [order_id for order_id in provider.orders if order_id == "INV-001"] == ["INV-001"]
+
+
+async def test_only_partial_matches_are_no_order(pay: SessionManager, provider: Provider) -> None:
+    """Where the list shows only partial matches, the outcome of the create stays unknown."""
+    provider.page_size = 2
+    for order_id in ("INV-0010", "INV-0011", "XINV-001"):
+        provider.add_order(order_id, "25.00")
+    provider.script(CREATE, faults.dropped_before_commit, faults.says(409, "DUPLICATE_REFERENCE"))
+    with pytest.raises(DuplicateOrderError) as caught:
+        await create(pay)
+    assert caught.value.existing is None
+    assert caught.value.outcome is Outcome.UNKNOWN
+    assert provider.count(LIST) == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (faults.says(503), ServerError),
+        (faults.dropped_before_commit, ResponseLostError),
+        (faults.says(429), RateLimitError),
+        (faults.text(200, b"<html>"), DecodeError),
+    ],
+    ids=["503", "dropped", "429", "HTML"],
+)
+async def test_a_failing_lookup_leaves_the_outcome_unknown(
+    pay: SessionManager, provider: Provider, fault: Fault, kind: type[PayCollectError]
+) -> None:
+    """Where the look-up after a lost answer fails, the error says "unknown" and the order id."""
+    provider.script(CREATE, faults.lost_after_commit)
+    provider.always(LIST, fault)
+    with pytest.raises(kind) as caught:
+        await create(pay)
+    assert (caught.value.outcome, caught.value.order_id) == (Outcome.UNKNOWN, "INV-001")
+    assert (provider.count(CREATE), len(provider.orders)) == (2, 1)
+
+
+async def test_a_create_that_never_gets_an_answer_is_unknown(
+    pay: SessionManager, provider: Provider
+) -> None:
+    """Where every answer is lost and none says "duplicate", the outcome is unknown."""
+    provider.always(CREATE, faults.dropped_before_commit)
+    with pytest.raises(ResponseLostError) as caught:
+        await create(pay)
+    assert (caught.value.outcome, caught.value.attempts) == (Outcome.UNKNOWN, 4)
+    assert caught.value.order_id == "INV-001"
+    assert "outcome unknown" in str(caught.value)
+
+
+async def test_an_unknown_outcome_is_not_forgotten(pay: SessionManager, provider: Provider) -> None:
+    """A clear refusal after a lost answer does not make the outcome any clearer."""
+    provider.script(CREATE, faults.lost_after_commit, faults.says(403, "AUTH_SCOPE_DENIED"))
+    with pytest.raises(PayCollectError) as caught:
+        await create(pay)
+    assert caught.value.outcome is Outcome.UNKNOWN
+
+
+async def test_a_checkout_that_is_over_already_is_not_ours(
+    pay: SessionManager, provider: Provider
+) -> None:
+    """After a lost answer an order that is already paid was made by an earlier call: a duplicate."""
+    provider.add_order("INV-001", "25.00", status="COMPLETED")
+    provider.script(CREATE, faults.dropped_before_commit)
+    with pytest.raises(DuplicateOrderError) as caught:
+        await create(pay)
+    assert caught.value.existing is not None
+    assert caught.value.existing.status == "COMPLETED"
+
+
+async def test_a_recovered_checkout_shows_the_providers_url(
+    pay: SessionManager, provider: Provider
+) -> None:
+    """Where the record shows a checkout URL, that one is given."""
+    provider.shows_checkout_url = True
+    provider.script(CREATE, faults.lost_after_commit)
+    assert (await create(pay)).checkout_url == "https://checkout.fyatu.com?batch=SCI0001"
+    assert provider.count(GET) == 0
+
+
+async def test_a_missing_url_is_looked_for_in_the_full_record(
+    pay: SessionManager, provider: Provider
+) -> None:
+    """Where the list shows no checkout URL, the collection itself is asked for it."""
+    provider.script(CREATE, faults.lost_after_commit)
+
+    async def full(exchange: Any) -> None:
+        provider.shows_checkout_url = True
+        await exchange.send(exchange.commit())
+
+    provider.script(GET, full)
+    assert (await create(pay)).checkout_url == "https://checkout.fyatu.com?batch=SCI0001"
+
+
+@pytest.mark.parametrize("fault", [None, faults.says(500)], ids=["absent", "unavailable"])
+async def test_a_missing_url_is_rebuilt(
+    pay: SessionManager, provider: Provider, fault: Fault | None
+) -> None:
+    """Where no record shows the checkout URL, it is rebuilt from the documented form."""
+    provider.always(GET, fault)
+    provider.script(CREATE, faults.lost_after_commit)
+    checkout = await create(pay)
+    assert checkout.checkout_url == "https://checkout.fyatu.com/sci/checkout?batch=SCI0001"
+    assert provider.count(GET) == 1
+    assert (checkout.fee, checkout.net_amount) == (Decimal("0.75"), Decimal("24.25"))
+
+
+async def test_the_form_of_a_rebuilt_url_can_be_set(make: MakeManager, provider: Provider) -> None:
+    """The form by which checkout URLs are rebuilt is the caller's choice."""
+    provider.script(CREATE, faults.lost_after_commit)
+    pay = make(checkout_url_form="https://pay.example/{collection_id}/now")
+    assert (await create(pay)).checkout_url == "https://pay.example/SCI0001/now"
+
+
+async def test_a_recovered_checkout_never_shows_an_insecure_url(
+    pay: SessionManager, provider: Provider
+) -> None:
+    """A recovered record with an http URL is refused: no customer is sent there."""
+    provider.add_order("INV-001", checkoutUrl="http://checkout.example/x")
+    with pytest.raises(DecodeError) as caught:
+        await create(pay, if_exists="return")
+    assert caught.value.path == "data.checkoutUrl"
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        ({}, "2027-01-15T09:00:00+00:00"),
+        ({"expiresAt": None}, "2027-01-15T09:00:00+00:00"),
+        ({"expiresAt": None, "createdAt": None}, "None"),
+    ],
+    ids=["told", "computed", "unknown"],
+)
+async def test_when_a_recovered_checkout_expires(
+    pay: SessionManager, provider: Provider, times: dict[str, Any], expected: str
+) -> None:
+    """The end of a recovered checkout is the record's, or 60 minutes after its creation."""
+    provider.add_order("INV-001", **times)
+    moment = (await create(pay, if_exists="return")).expires_at
+    assert str(moment and moment.isoformat()) == expected
+
+
+async def test_a_replay_after_401_is_not_an_unknown_outcome(
+    pay: SessionManager, provider: Provider
+) -> None:
+    """A create that is refused with 401 is made again with a new token, and counts once."""
+    await pay.list_collections()
+    provider.tokens.clear()
+    assert not (await create(pay)).recovered
+    assert (provider.count(CREATE), len(provider.orders)) == (2, 1)
+
+
+async def test_without_retries_a_lost_answer_is_raised_at_once(
+    pay: SessionManager, provider: Provider
+) -> None:
+    """With retrying switched off there is one POST, and the error says "unknown"."""
+    provider.script(CREATE, faults.lost_after_commit)
+    with pytest.raises(ResponseLostError) as caught:
+        await create(pay, retry=RetryPolicy(max_retries=0))
+    assert (caught.value.outcome, caught.value.attempts) == (Outcome.UNKNOWN, 1)
+    assert (provider.count(CREATE), len(provider.orders)) == (1, 1)
+
+
+async def test_many_creates_through_a_storm(pay: SessionManager, provider: Provider) -> None:
+    """Fifty creates at once, each with its answer lost, make exactly fifty orders."""
+    provider.script(CREATE, *[faults.lost_after_commit] * 50)
+    made = await asyncio.gather(
+        *(
+            pay.create_checkout(amount=5, order_id=f"ORD-{n:03}-", description="d")
+            for n in range(50)
+        )
+    )
+    assert sorted(checkout.order_id for checkout in made) == sorted(provider.orders)
+    assert len(provider.orders) == 50
