@@ -10,6 +10,7 @@ Provider docs: collections, "never fulfil from the webhook or the redirect alone
 from __future__ import annotations
 
 import random
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -26,6 +27,7 @@ from paycollect.errors import (
     NotFoundError,
     PayCollectError,
     PaymentNotConfirmedError,
+    clean,
 )
 from paycollect.ipn import Callback, WebhookEvent
 from paycollect.models import LIFETIME, Collection
@@ -73,6 +75,11 @@ def expect(
             raise _refusal("the event is a test delivery", NotConfirmedReason.TEST_EVENT)
         if payment.order_id is not None:
             order_ids.add(payment.order_id)
+    elif not isinstance(payment, (Callback, str)):
+        raise TypeError(
+            "payment: an event, a callback or a collection id is needed,"
+            f" not {type(payment).__name__}"
+        )
     collection_id = payment if isinstance(payment, str) else payment.collection_id
     if collection_id is None:
         raise ValueError("payment: the event names no collection")
@@ -93,7 +100,7 @@ def judge(collection: Collection, expected: Expected) -> Collection:
     """
     reasons = NotConfirmedReason
     if collection.status is not PaymentStatus.COMPLETED:
-        text, reason = f"its status is {collection.status!s}", reasons.NOT_COMPLETED
+        text, reason = f"its status is {clean(collection.status)}", reasons.NOT_COMPLETED
     elif collection.currency != expected.currency:
         text, reason = "it is in another currency", reasons.CURRENCY_MISMATCH
     elif collection.amount != expected.amount:
@@ -129,19 +136,25 @@ async def confirm(engine: Engine, call: Call, expected: Expected) -> Collection:
 class Pacer:
     """Keeps the polls of all waits of one manager below a rate; first come, first served."""
 
-    def __init__(self, clock: Clock, *, rate: float = POLLS_PER_SECOND) -> None:
+    def __init__(
+        self,
+        sleep: Callable[[float], Awaitable[None]],
+        clock: Clock,
+        rate: float = POLLS_PER_SECOND,
+    ) -> None:
+        self._sleep = sleep
         self._clock = clock
         self._step = 1.0 / rate
         self._free_at = float("-inf")
 
     async def turn(self, wait: float) -> None:
         """Sleep for `wait` seconds, and then until there is room for one more poll."""
-        await self._clock.sleep(wait)
+        await self._sleep(wait)
         now = self._clock.monotonic()
         mine = max(now, self._free_at)
         self._free_at = mine + self._step
         if mine > now:
-            await self._clock.sleep(mine - now)
+            await self._sleep(mine - now)
 
 
 async def wait_for_payment(
@@ -176,14 +189,14 @@ async def wait_for_payment(
 
 def _is_over(collection: Collection, server_time: datetime) -> bool:
     """Tell whether the customer can no longer pay, whatever the state says yet."""
-    expires_at = collection.expires_at
-    if expires_at is None and collection.created_at is not None:
-        expires_at = collection.created_at + LIFETIME
-    return expires_at is not None and server_time >= expires_at + GRACE
+    ends_at = collection.ends_at
+    return ends_at is not None and server_time - ends_at >= GRACE
 
 
 def _gave_up(collection_id: str, seconds: float, last: Collection | None) -> DeadlineExceededError:
-    state = "its state could not be learnt" if last is None else f"its state was {last.status!s}"
+    state = (
+        "its state could not be learnt" if last is None else f"its state was {clean(last.status)}"
+    )
     error = DeadlineExceededError(
         f"no final state of collection {collection_id} within {seconds:g} s; {state}"
     )

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar, cast, get_args
 
 import attrs
 from cattrs import ClassValidationError, Converter, IterableValidationError
@@ -26,13 +26,17 @@ T = TypeVar("T")
 JsonObject = dict[str, JsonValue]
 
 
-def _count(value: object) -> int:
+# cattrs passes the type as a second argument, which these need not look at: to take it and let it
+# be spares a call for every field.
+
+
+def _count(value: object, _: object = None) -> int:
     if type(value) is not int:
         raise ValueError("expected a whole number")
     return value
 
 
-def _flag(value: object) -> bool:
+def _flag(value: object, _: object = None) -> bool:
     if type(value) is not bool:
         raise ValueError("expected true or false")
     return value
@@ -65,15 +69,27 @@ def _collection(value: JsonObject) -> JsonObject:
     return value
 
 
-_SCALARS: Final[tuple[tuple[Any, Callable[[Any], Any]], ...]] = (
-    (Decimal, _scalars.money),
-    (datetime, _scalars.instant),
-    (str, _scalars.text),
-    (int, _count),
-    (bool, _flag),
-    (PaymentStatus, lambda value: PaymentStatus(_scalars.text(value))),
-    (RefundStatus, lambda value: RefundStatus(_scalars.text(value))),
-)
+_STATUSES: Final = {status.value: status for status in PaymentStatus}
+
+
+def _status(value: object, _: object = None) -> PaymentStatus:
+    name = _scalars.text(value)
+    return _STATUSES.get(name) or PaymentStatus(name)
+
+
+def _refund_status(value: object, _: object = None) -> RefundStatus:
+    return RefundStatus(_scalars.text(value))
+
+
+_READ: Final[dict[Any, Callable[..., Any]]] = {
+    Decimal: _scalars.money,
+    datetime: _scalars.instant,
+    str: _scalars.text,
+    int: _count,
+    bool: _flag,
+    PaymentStatus: _status,
+    RefundStatus: _refund_status,
+}
 # Where the provider's name is not simply the camelCase of ours.
 _RENAMED: Final[dict[tuple[type, str], str]] = {(models.WebhookTest, "data"): "testData"}
 _PREPARED: Final[dict[type, Callable[[JsonObject], JsonObject]]] = {models.Collection: _collection}
@@ -99,8 +115,16 @@ def _wire_name(cls: type, name: str) -> str:
     return re.sub(r"_(\w)", lambda match: match[1].upper(), words)
 
 
-def _ignoring_type(read: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
-    return lambda value, _: read(value)
+def _make_optional(kind: Any) -> Callable[[Any, Any], Any]:
+    """Make the hook of `X | None` for a scalar X: one call less for each field that has it."""
+    read = _READ[_optional(kind)]
+    return lambda value, _: None if value is None else read(value)
+
+
+def _optional(kind: Any) -> Any:
+    """Give X for the type `X | None`; None for any other."""
+    of = get_args(kind)
+    return of[0] if len(of) == 2 and of[1] is type(None) else None  # noqa: PLR2004  X and None
 
 
 def _is_mapping(kind: Any) -> bool:
@@ -109,8 +133,9 @@ def _is_mapping(kind: Any) -> bool:
 
 def _make_converter(*, detailed: bool) -> Converter:
     converter = Converter(detailed_validation=detailed)
-    for scalar, read in _SCALARS:
-        converter.register_structure_hook(scalar, _ignoring_type(read))
+    for scalar, read in _READ.items():
+        converter.register_structure_hook(scalar, read)
+    converter.register_structure_hook_factory(lambda kind: _optional(kind) in _READ, _make_optional)
     converter.register_structure_hook_func(
         _is_mapping,
         lambda value, _: ReadOnlyDict(_object(value or [])),

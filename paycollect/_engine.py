@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
@@ -18,8 +19,10 @@ import aiohttp
 from attrs import define
 
 from paycollect import _answers, _wire
+from paycollect import _validate as check
 from paycollect._answers import Request, Response
-from paycollect._transport import Transport, to_aiohttp
+from paycollect._transport import Limits, Transport, to_limits
+from paycollect._waiting import Interrupter, Task
 from paycollect.clock import Clock
 from paycollect.errors import (
     ApiError,
@@ -36,6 +39,7 @@ from paycollect.tokens import Grant, TokenKeeper, TokenStore, read_grant
 
 log = logging.getLogger("paycollect")
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 @define
@@ -44,7 +48,7 @@ class Call:
 
     started: float
     ends: float
-    timeout: aiohttp.ClientTimeout
+    limits: Limits
     retry: RetryPolicy
     attempts: int = 0
     retries: int = 0
@@ -62,7 +66,7 @@ class Engine:
         secret_key: str,
         base_url: str,
         http: aiohttp.ClientSession | None,
-        timeout: aiohttp.ClientTimeout,
+        limits: Limits,
         deadline: float,
         retry: RetryPolicy,
         token_store: TokenStore,
@@ -71,12 +75,12 @@ class Engine:
         self._app_id = app_id
         self._secret_key = secret_key
         self._base_url = base_url
-        self._timeout = timeout
+        self._limits = limits
         self._deadline = deadline
         self._retry = retry
         self._clock = clock
         self._now = clock.monotonic
-        self._transport = Transport(base_url, http=http, clock=clock)
+        self._transport = Transport(base_url, http=http)
         self._keeper = TokenKeeper(
             authenticate=lambda: self._ask_token(_wire.authenticate(app_id, secret_key), None),
             renew=lambda token: self._ask_token(_wire.refresh(), token),
@@ -87,9 +91,9 @@ class Engine:
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = os.getpid()
-        self._running: set[asyncio.Task[object]] = set()
-        self._interrupted: dict[asyncio.Task[object], int] = {}
-        self._server_date: tuple[str | None, float] = (None, 0.0)
+        self._running: set[Task] = set()
+        self._interrupter = Interrupter()
+        self._last_answer: tuple[Response, float] | None = None
         self.closed = False
 
     @property
@@ -108,9 +112,9 @@ class Engine:
         now = self._now()
         return Call(
             now,
-            now + (self._deadline if deadline is None else check_deadline(deadline)),
-            self._timeout if timeout is None else to_aiohttp(timeout),
-            self._retry if retry is None else retry,
+            now + (self._deadline if deadline is None else check.seconds(deadline, "deadline")),
+            self._limits if timeout is None else to_limits(timeout),
+            self._retry if retry is None else check.instance(retry, RetryPolicy, "retry"),
         )
 
     async def run(self, call: Call, request: Request[T]) -> T:
@@ -120,18 +124,55 @@ class Engine:
             PayCollectError: as the tree says; it carries attempts, elapsed time and order id.
 
         """
+        return await self._guard(self._attempts, call, request)
+
+    async def revoke(self, call: Call) -> None:
+        """Make the token at hand invalid, here and at the provider; nothing to do without one.
+
+        Raises:
+            PayCollectError: as in `run`.
+
+        """
+        await self._guard(self._revoke, call, _wire.revoke())
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait between two calls.
+
+        Raises:
+            ClosedError: the manager was closed meanwhile.
+
+        """
         task = self._enter()
         self._running.add(task)
         try:
-            return await self._attempts(call, request)
+            return await self._clock.sleep(seconds)
+        except asyncio.CancelledError:
+            if not self._interrupter.took(task):
+                raise
+        finally:
+            self._running.discard(task)
+        raise ClosedError("the session manager was closed while the call waited")
+
+    async def _guard(
+        self,
+        work: Callable[[Call, Request[T]], Awaitable[R]],
+        call: Call,
+        request: Request[T],
+    ) -> R:
+        """Do the work of a call so that `aclose` can end it, and an error knows of all of it."""
+        task = self._enter()
+        self._running.add(task)
+        try:
+            return await work(call, request)
         except PayCollectError as error:
             self._complete(error, call, request)
             raise
         except asyncio.CancelledError:
-            if not self._was_interrupted(task):
+            if not self._interrupter.took(task):
                 raise
         finally:
             self._running.discard(task)
+            self._interrupter.forget(task)
         closed = ClosedError("the session manager was closed while the call was under way")
         closed.outcome = Outcome.UNKNOWN if call.attempts else Outcome.NOT_SENT
         self._complete(closed, call, request)
@@ -162,14 +203,15 @@ class Engine:
         if not gate.enter_nowait():
             await self._within(call, gate.enter())
         started = self._now()
-        limits = self._limits(call, started)
         call.attempts += 1
         bearer = None if token is None else token.access_token
         try:
-            response = await self._transport.send(request, bearer=bearer, timeout=limits)
-            self._server_date = (response.date, started)
-            hide = (self._secret_key,) if bearer is None else (self._secret_key, bearer)
-            value = _answers.decipher(request, response, hide=hide)
+            response = await self._transport.send(
+                request, bearer=bearer, limits=call.limits, left=call.ends - started
+            )
+            self._last_answer = (response, started)
+            hide = (self._secret_key, bearer or self._secret_key)
+            value = _answers.decipher(request, response, hide=hide, wall=self._clock.time)
         except PayCollectError as error:
             self._log_failure(call, request, started, error)
             failed = error
@@ -191,24 +233,12 @@ class Engine:
             retries=call.retries,
             remaining=call.ends - self._now(),
             repeatable=request.repeatable,
+            recoverable=request.recoverable,
         )
         if wait is None:
             raise failed
         call.retries += 1
         await self._clock.sleep(wait)
-
-    def _limits(self, call: Call, now: float) -> aiohttp.ClientTimeout:
-        """Give the limits of one attempt, which never outlasts the call."""
-        left = call.ends - now
-        total = call.timeout.total
-        if total is not None and left >= total:
-            return call.timeout
-        return aiohttp.ClientTimeout(
-            total=max(left, 0.001),  # aiohttp takes 0 for "no limit"
-            connect=call.timeout.connect,
-            sock_connect=call.timeout.sock_connect,
-            sock_read=call.timeout.sock_read,
-        )
 
     async def _within(self, call: Call, waiting: Awaitable[T]) -> T:
         """Wait for something, but not beyond the deadline."""
@@ -236,7 +266,7 @@ class Engine:
 
     # --- life -----------------------------------------------------------------------------------
 
-    def _enter(self) -> asyncio.Task[object]:
+    def _enter(self) -> Task:
         loop = asyncio.get_running_loop()
         if self.closed:
             raise ClosedError("the session manager is closed; create a new one")
@@ -265,7 +295,7 @@ class Engine:
         self._keeper.after_fork()
         self._loop = None
         self._running = set()
-        self._interrupted = {}
+        self._interrupter = Interrupter()
 
     async def aclose(self, *, revoke: bool) -> None:
         """End the calls under way with ClosedError, and close what is our own."""
@@ -274,30 +304,24 @@ class Engine:
         self._check_loop(asyncio.get_running_loop())
         self.closed = True
         for task in self._running:
-            self._interrupted[task] = task.cancelling()
-            task.cancel()
+            self._interrupter.interrupt(task)
         await self._keeper.aclose()
         try:
             if revoke and self._keeper.token is not None:
-                await self.revoke(self.begin(timeout=5.0, deadline=5.0))
+                await self._revoke(self.begin(timeout=5.0, deadline=5.0), _wire.revoke())
         except PayCollectError as error:
             log.warning("the access token was not revoked at close: %s", error)
         finally:
             await self._transport.aclose()
 
-    def _was_interrupted(self, task: asyncio.Task[object]) -> bool:
-        """Tell whether `aclose`, and nobody else, cancelled the task; and take that back."""
-        before = self._interrupted.pop(task, None)
-        return before is not None and task.uncancel() <= before
-
     def server_time(self) -> datetime:
         """Give the present by the server's clock, as its last answer told it; else by our own."""
-        text, at = self._server_date
-        try:
-            told = parsedate_to_datetime(text or "").astimezone(UTC)
-        except (ValueError, TypeError, OverflowError, IndexError):
-            return datetime.fromtimestamp(self._clock.time(), UTC)
-        return told + timedelta(seconds=self._now() - at)
+        if self._last_answer is not None:
+            response, at = self._last_answer
+            with suppress(ValueError, TypeError, OverflowError, IndexError):
+                told = parsedate_to_datetime(response.headers.get("Date", ""))
+                return told.astimezone(UTC) + timedelta(seconds=self._now() - at)
+        return datetime.fromtimestamp(self._clock.time(), UTC)
 
     # --- tokens ---------------------------------------------------------------------------------
 
@@ -329,15 +353,8 @@ class Engine:
                 raise failed
             await self._pause(call, request, failed)
 
-    async def revoke(self, call: Call) -> None:
-        """Make the token at hand invalid, here and at the provider; nothing to do without one.
-
-        Raises:
-            PayCollectError: as in `run`.
-
-        """
+    async def _revoke(self, call: Call, request: Request[dict[str, JsonValue]]) -> None:
         token = self._keeper.token
-        request = _wire.revoke()
         while token is not None:
             try:
                 await self._attempt(call, request, token)
@@ -346,11 +363,7 @@ class Engine:
                 break  # it is invalid already (provider docs: auth/revoke)
             except PayCollectError as error:
                 failed = error
-            try:
-                await self._pause(call, request, failed)
-            except PayCollectError as error:
-                self._complete(error, call, request)
-                raise
+            await self._pause(call, request, failed)
         await self._keeper.forget()
 
     # --- log ------------------------------------------------------------------------------------
@@ -382,18 +395,3 @@ class Engine:
             call.attempts,
             error.args[0],
         )
-
-
-def check_deadline(value: object) -> float:
-    """Check a deadline: seconds, more than 0.
-
-    Raises:
-        TypeError: not a number.
-        ValueError: not positive, or not finite.
-
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"deadline: seconds are needed, not {type(value).__name__}")
-    if not 0 < value < float("inf"):
-        raise ValueError("deadline: must be more than 0, and finite")
-    return float(value)

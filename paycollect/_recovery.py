@@ -23,7 +23,7 @@ from paycollect.errors import (
     Outcome,
     PayCollectError,
 )
-from paycollect.models import LIFETIME, Checkout, Collection, Refund
+from paycollect.models import Checkout, Collection, Refund
 from paycollect.retry import RetryPolicy
 
 IfExists = Literal["raise", "return"]
@@ -80,9 +80,6 @@ async def _as_checkout(
         found = await _in_full(engine, call, found)
     url = found.checkout_url or checkout_url_form.format(collection_id=found.collection_id)
     _wire.refuse_insecure(url)
-    expires_at = found.expires_at
-    if expires_at is None and found.created_at is not None:
-        expires_at = found.created_at + LIFETIME
     return Checkout(
         collection_id=found.collection_id,
         checkout_url=url,
@@ -93,14 +90,14 @@ async def _as_checkout(
         fee=found.fee,
         net_amount=found.net_amount,
         reference=found.reference,
-        expires_at=expires_at,
+        expires_at=found.ends_at,
         recovered=True,
     )
 
 
 async def _in_full(engine: Engine, call: Call, found: Collection) -> Collection:
     """Get the checkout URL, which a list entry lacks; what the list said will do without it."""
-    brief = Call(call.started, call.ends, call.timeout, RetryPolicy(max_retries=0))
+    brief = Call(call.started, call.ends, call.limits, RetryPolicy(max_retries=0))
     try:
         return await engine.run(brief, _wire.get_collection(found.collection_id))
     except PayCollectError:

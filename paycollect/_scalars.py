@@ -2,7 +2,7 @@
 
 The law of this room: a value is exactly what was written, or it is refused; nothing is rounded,
 cut or guessed. Each function raises ValueError with a sentence that does not show the value, as
-that may be personal data.
+that may be personal data. (The second argument is the type, which a converter passes along.)
 """
 
 from __future__ import annotations
@@ -13,35 +13,38 @@ from decimal import Decimal
 from typing import Final
 
 # Far beyond any amount of money, and far below what makes Decimal arithmetic slow.
-_MOST_DIGITS: Final = 40
+_LONGEST: Final = 40
 _LARGEST_EXPONENT: Final = 24
+_LARGEST: Final = 10**_LARGEST_EXPONENT
 _PLAIN_NUMBER: Final = re.compile(r"-?[0-9]{1,30}(?:\.[0-9]{1,18})?", re.ASCII)
 
 
-def money(value: object) -> Decimal:
+def money(value: object, _: object = None) -> Decimal:
     """Read an amount: a JSON number, or a plain decimal text as on the provider's older pages.
 
     JSON must have been read with `parse_float=Decimal`; a float is refused, as is a bool.
     """
+    if type(value) is int:
+        if -_LARGEST < value < _LARGEST:
+            return Decimal(value)
+        raise ValueError("a number out of all proportion")
     if type(value) is Decimal:
         number = value
-    elif type(value) is int:
-        number = Decimal(value)
     elif type(value) is str and _PLAIN_NUMBER.fullmatch(value):
         return Decimal(value)
     else:
         raise ValueError("expected a number")
-    _, digits, exponent = number.as_tuple()
+    # A short text can still be 1E-999999, hence the second look.
     if (
-        not isinstance(exponent, int)  # NaN and infinities carry a letter instead
-        or abs(exponent) > _LARGEST_EXPONENT
-        or len(digits) > _MOST_DIGITS
+        len(str(number)) > _LONGEST
+        or not number.is_finite()
+        or not -_LARGEST_EXPONENT <= number.adjusted() <= _LARGEST_EXPONENT
     ):
         raise ValueError("a number out of all proportion")
     return number
 
 
-def instant(value: object) -> datetime:
+def instant(value: object, _: object = None) -> datetime:
     """Read an ISO 8601 instant, as an aware datetime in UTC.
 
     The provider writes "+00:00" on some pages and "Z" on others; a text without a zone is read as
@@ -58,7 +61,7 @@ def instant(value: object) -> datetime:
         raise ValueError("expected an ISO 8601 instant") from None
 
 
-def text(value: object) -> str:
+def text(value: object, _: object = None) -> str:
     """Read a text: only a JSON string will do."""
     if type(value) is not str:
         raise ValueError("expected a text")

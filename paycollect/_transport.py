@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import platform
-from collections import deque
 from typing import Final, TypeVar
 
 import aiohttp
 from aiohttp import http_exceptions
+from attrs import define, evolve
+from multidict import CIMultiDict, istr
 from yarl import URL
 
+from paycollect import _validate as check
 from paycollect._answers import Request, Response
-from paycollect.clock import Clock
+from paycollect._waiting import Gate, Watch
 from paycollect.errors import (
     ClosedError,
     ConnectError,
@@ -35,6 +37,9 @@ LARGEST_BODY: Final = 8 * 1024 * 1024
 _USER_AGENT: Final = (
     f"paycollect/{__version__} Python/{platform.python_version()} aiohttp/{aiohttp.__version__}"
 )
+_TOO_LONG: Final = "it took too long"
+_JSON: Final = {istr("Content-Type"): "application/json"}
+AUTHORIZATION: Final = istr("Authorization")
 _NOT_SENT: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 _FOREIGN: Final = (
     aiohttp.ClientError,
@@ -44,58 +49,28 @@ _FOREIGN: Final = (
 )
 
 
-class Gate:
-    """A waiting line in front of the connection pool: first come, first served.
+@define
+class Limits:
+    """Time limits of one attempt, in seconds; what aiohttp itself is to enforce is in `aiohttp`."""
 
-    aiohttp's own pool does not queue fairly, and a call that waits in it already holds its built
-    request (10 to 15 KB).
-    """
-
-    __slots__ = ("_free", "_line")
-
-    def __init__(self, size: int) -> None:
-        self._free = size
-        self._line: deque[asyncio.Future[None]] = deque()
-
-    def enter_nowait(self) -> bool:
-        """Take a place if one is free and nobody waits."""
-        if self._free > 0 and not self._line:
-            self._free -= 1
-            return True
-        return False
-
-    async def enter(self) -> None:
-        """Wait for a place."""
-        turn = asyncio.get_running_loop().create_future()
-        self._line.append(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.leave()  # the place was handed over just before the cancellation
-            else:
-                self._line.remove(turn)
-            raise
-
-    def leave(self) -> None:
-        """Give the place to the first in line."""
-        while self._line:
-            turn = self._line.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._free += 1
+    total: float
+    first: float
+    between: float
+    aiohttp: aiohttp.ClientTimeout
 
 
 class Transport:
     """Sends requests over one aiohttp session: its own, or a borrowed one that it never closes."""
 
-    def __init__(self, base_url: str, *, http: aiohttp.ClientSession | None, clock: Clock) -> None:
+    def __init__(self, base_url: str, *, http: aiohttp.ClientSession | None) -> None:
+        if http is not None:
+            check.instance(http, aiohttp.ClientSession, "http")
         self._base_url = base_url
         self._borrowed = http
-        self._clock = clock
         self._http = http
         self.gate = Gate(0)
+        self._watch: Watch | None = None
+        self._headers = ("", CIMultiDict[str]())
         self._urls: dict[str, URL] = {}
 
     @property
@@ -112,9 +87,12 @@ class Transport:
                 headers={"User-Agent": _USER_AGENT, "Accept": "application/json"},
             )
         self.gate = Gate(_pool_size(self._http))
+        self._watch = Watch(asyncio.get_running_loop())
 
     async def aclose(self) -> None:
         """Close the session, unless it is borrowed."""
+        if self._watch is not None:
+            self._watch.stop()
         http, self._http = self._http, None
         if http is not None and self._borrowed is None:
             await http.close()
@@ -128,38 +106,41 @@ class Transport:
         self._http = self._borrowed
 
     async def send(
-        self,
-        request: Request[T],
-        *,
-        bearer: str | None,
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  aiohttp's own, per phase
+        self, request: Request[T], *, bearer: str | None, limits: Limits, left: float
     ) -> Response:
-        """Make one attempt: the one call of aiohttp.
+        """Make one attempt, within its limits and the seconds that are left of the call.
 
         Raises:
             ConnectError: nothing was sent.
-            ResponseLostError: the answer did not arrive, or not whole.
+            ResponseLostError: the answer did not arrive, or not whole, or not in time.
             DecodeError: the answer is too large.
             ClosedError: the session is closed.
 
         """
-        http = self._http
-        if http is None or _is_closed(http):
+        http, watch = self._http, self._watch
+        task = asyncio.current_task()
+        if http is None or watch is None or task is None or _is_closed(http):
             raise ClosedError("the aiohttp session is closed")
         problem: PayCollectError
+        now = watch.now()
+        ends = now + min(limits.total, left)
+        watch.limit(task, min(ends, now + limits.first))
         try:
-            return await self._exchange(http, request, bearer, timeout)
+            return await self._exchange(http, request, bearer, limits, ends)
+        except asyncio.CancelledError:
+            if not watch.took(task):
+                raise
+            problem = _lost(request, _TOO_LONG)
         except _NOT_SENT as error:
             problem = ConnectError(f"no connection to {self._base_url}: {_reason(error)}")
         except _FOREIGN as error:
-            problem = ResponseLostError(
-                f"the answer to {request.method} {request.template or request.path} was lost: "
-                + _reason(error)
-            )
+            problem = _lost(request, _reason(error))
         except RuntimeError:
             if not _is_closed(http):
                 raise
             problem = ClosedError("the aiohttp session was closed")
+        finally:
+            watch.release(task)
         raise problem
 
     async def _exchange(
@@ -167,35 +148,55 @@ class Transport:
         http: aiohttp.ClientSession,
         request: Request[T],
         bearer: str | None,
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  as above
+        limits: Limits,
+        ends: float,
     ) -> Response:
-        headers = {}
-        if bearer is not None:
-            headers["Authorization"] = "Bearer " + bearer
-        if request.body is not None:
-            headers["Content-Type"] = "application/json"
         response = await http.request(
             request.method,
             self._url(request.path),
             data=request.body,
-            headers=headers,
+            headers=self._headers_for(request, bearer),
             allow_redirects=False,  # a 307 would hand the secret key to another host
             raise_for_status=False,  # its error carries the token
-            timeout=timeout,
+            timeout=limits.aiohttp,
         )
         try:
-            body = await _read(response)
+            content = response.content
+            body = await content.readany()
+            if not content.at_eof():
+                body = await self._read_on(response, body, limits.between, ends)
         finally:
             response.release()
-        told = response.headers
-        return Response(
-            status=response.status,
-            body=body,
-            retry_after=told.get("Retry-After"),
-            request_id=told.get("X-Request-Id"),
-            date=told.get("Date"),
-            now=self._clock.time(),
-        )
+        return Response(status=response.status, body=body, headers=response.headers)
+
+    async def _read_on(
+        self, response: aiohttp.ClientResponse, first: bytes, between: float, ends: float
+    ) -> bytes:
+        """Read the rest, up to a limit that also holds for what a small gzip unpacks to."""
+        watch, task = self._watch, asyncio.current_task()
+        pieces, size = [first], len(first)
+        while True:
+            if watch is not None and task is not None:
+                watch.limit(task, min(ends, watch.now() + between))
+            piece = await response.content.readany()
+            if not piece:
+                return b"".join(pieces)
+            pieces.append(piece)
+            size += len(piece)
+            if size > LARGEST_BODY:
+                response.close()
+                raise DecodeError(f"the provider's answer is larger than {LARGEST_BODY} bytes")
+
+    def _headers_for(self, request: Request[T], bearer: str | None) -> CIMultiDict[str]:
+        """Give the headers; those of a POST with the present token are kept ready."""
+        if request.body is None:
+            return CIMultiDict({} if bearer is None else {AUTHORIZATION: f"Bearer {bearer}"})
+        if bearer is None:
+            return CIMultiDict(_JSON)
+        if self._headers[0] != bearer:
+            ready = CIMultiDict({AUTHORIZATION: f"Bearer {bearer}", **_JSON})
+            self._headers = (bearer, ready)
+        return self._headers[1]
 
     def _url(self, path: str) -> URL:
         url = self._urls.get(path)
@@ -208,23 +209,6 @@ class Transport:
 
 _CACHED: Final = frozenset({"/collections", "/auth/token", "/auth/refresh"})
 _ABANDONED: Final[list[object]] = []
-
-
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """Read the body, up to a limit that also holds for what a small gzip unpacks to."""
-    content = response.content
-    body = await content.readany()
-    if content.at_eof():
-        return body
-    pieces = [body]
-    size = len(body)
-    while piece := await content.readany():
-        pieces.append(piece)
-        size += len(piece)
-        if size > LARGEST_BODY:
-            response.close()
-            raise DecodeError(f"the provider's answer is larger than {LARGEST_BODY} bytes")
-    return b"".join(pieces)
 
 
 def _is_closed(http: aiohttp.ClientSession) -> bool:
@@ -240,7 +224,7 @@ def _pool_size(http: aiohttp.ClientSession) -> int:
 def _reason(error: BaseException) -> str:
     """Say what went wrong by kind only: the texts of foreign errors may carry anything."""
     if isinstance(error, (TimeoutError, aiohttp.ServerTimeoutError)):
-        return "it took too long"
+        return _TOO_LONG
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "the host name could not be resolved"
     if isinstance(error, aiohttp.ClientSSLError):
@@ -250,20 +234,29 @@ def _reason(error: BaseException) -> str:
     return type(error).__name__
 
 
-def to_aiohttp(timeout: Timeout | aiohttp.ClientTimeout | float) -> aiohttp.ClientTimeout:
-    """Turn time limits into aiohttp's; a number limits the attempt as a whole.
+def _lost(request: Request[T], why: str) -> ResponseLostError:
+    asked = f"{request.method} {request.template or request.path}"
+    return ResponseLostError(f"the answer to {asked} was lost: {why}")
+
+
+def to_limits(timeout: Timeout | aiohttp.ClientTimeout | float) -> Limits:
+    """Turn time limits into what is enforced by whom; a number limits the attempt as a whole.
 
     Raises:
         TypeError: not a number, Timeout or aiohttp.ClientTimeout.
-        ValueError: negative, or not finite.
+        ValueError: not positive, or not finite.
 
     """
     if isinstance(timeout, aiohttp.ClientTimeout):
-        return timeout
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float, Timeout)):
-        raise TypeError(f"timeout: seconds or a Timeout is needed, not {type(timeout).__name__}")
+        total = timeout.total or float("inf")
+        return Limits(total, float("inf"), float("inf"), evolve(timeout, total=None))
     if not isinstance(timeout, Timeout):
-        timeout = Timeout(total=float(timeout))
-    return aiohttp.ClientTimeout(
-        total=timeout.total, sock_connect=timeout.connect, sock_read=timeout.read
+        timeout = Timeout(total=check.seconds(timeout, "timeout"))
+    # A short limit is left to aiohttp, which times it from the moment that the connection stands.
+    short = timeout.read if timeout.read < timeout.connect else None
+    return Limits(
+        timeout.total,
+        timeout.connect + timeout.read,
+        timeout.read,
+        aiohttp.ClientTimeout(sock_connect=timeout.connect, sock_read=short),
     )

@@ -133,13 +133,23 @@ class Collection:
     description: str | None = field(default=None, repr=False)
     payer: Payer | None = field(default=None, repr=False)
     refunds: RefundSummary | None = field(default=None, repr=False)
-    metadata: Mapping[str, JsonValue] = field(default=_EMPTY, repr=False)
+    metadata: Mapping[str, JsonValue] = field(default=_EMPTY, repr=False, hash=False)
     callback_url: str | None = field(default=None, repr=False)
     webhook_url: str | None = field(default=None, repr=False)
     checkout_url: str | None = field(default=None, repr=False)
     created_at: datetime | None = field(default=None, repr=False)
     completed_at: datetime | None = field(default=None, repr=False)
     expires_at: datetime | None = field(default=None, repr=False)
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """When the customer can no longer pay, in UTC: told, or reckoned from the creation."""
+        if self.expires_at is not None or self.created_at is None:
+            return self.expires_at
+        try:
+            return self.created_at + LIFETIME
+        except OverflowError:
+            return None
 
 
 @frozen(kw_only=True)
@@ -268,7 +278,7 @@ class WebhookTest:
     event: str
     delivered: bool
     webhook_url: str | None = field(default=None, repr=False)
-    data: Mapping[str, JsonValue] = field(default=_EMPTY, repr=False)
+    data: Mapping[str, JsonValue] = field(default=_EMPTY, repr=False, hash=False)
 
 
 @frozen(kw_only=True)

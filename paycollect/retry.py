@@ -39,8 +39,8 @@ class Timeout:
 
     Attributes:
         connect: until a connection stands.
-        read: until the answer begins, beyond what connecting may take; and then between two
-            pieces of it.
+        read: until the answer begins, and then between two pieces of it. A limit of `connect` or
+            more counts together with connecting until the answer begins.
         total: for the attempt as a whole.
 
     Raises:

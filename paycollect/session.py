@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final, NoReturn, Self, Unpack
 from paycollect import _certainty, _recovery, _wire
 from paycollect import _validate as check
 from paycollect._endpoints import CallOptions, Endpoints
-from paycollect._engine import Engine, check_deadline
+from paycollect._engine import Engine
 from paycollect._recovery import IfExists
-from paycollect._transport import to_aiohttp
+from paycollect._transport import to_limits
 from paycollect.clock import Clock
 from paycollect.ipn import Callback, WebhookEvent
 from paycollect.models import Checkout, Collection
@@ -84,18 +84,18 @@ class SessionManager(Endpoints):
         self._revoke_on_close = revoke_on_close
         self._checkout_url_form = _check_form(checkout_url_form)
         self._clock = Clock() if clock is None else clock
-        self._pacer = _certainty.Pacer(self._clock)
         self._engine = Engine(
             app_id=self._app_id,
             secret_key=check.credential(secret_key, "secret_key"),
             base_url=self._base_url,
             http=http,
-            timeout=to_aiohttp(Timeout() if timeout is None else timeout),
-            deadline=check_deadline(deadline),
-            retry=RetryPolicy() if retry is None else retry,
+            limits=to_limits(Timeout() if timeout is None else timeout),
+            deadline=check.seconds(deadline, "deadline"),
+            retry=RetryPolicy() if retry is None else check.instance(retry, RetryPolicy, "retry"),
             token_store=MemoryTokenStore() if token_store is None else token_store,
             clock=self._clock,
         )
+        self._pacer = _certainty.Pacer(self._engine.sleep, self._clock)
 
     @classmethod
     def from_env(
@@ -246,7 +246,7 @@ class SessionManager(Endpoints):
             NotFoundError: no such collection.
 
         """
-        seconds = _certainty.LONGEST_WAIT if timeout is None else check_deadline(timeout)
+        seconds = _certainty.LONGEST_WAIT if timeout is None else check.seconds(timeout, "timeout")
         return await _certainty.wait_for_payment(
             self._engine, self._pacer, self._clock, collection_id, seconds
         )
