@@ -199,6 +199,8 @@ class Engine:
 
     async def _attempt(self, call: Call, request: Request[T], token: Token | None) -> T:
         """Take a place in the line, send once, and read the answer."""
+        if self._now() >= call.ends:
+            raise self._too_late(call, None)
         gate = self._transport.gate
         if not gate.enter_nowait():
             await self._within(call, gate.enter())
