@@ -28,8 +28,8 @@ class UrlLike(Protocol):
     """A parsed URL, such as yarl's (`request.url` in aiohttp)."""
 
     @property
-    def raw_query_string(self) -> str:
-        """The query as it stands in the URL, not decoded."""
+    def raw_query_string(self) -> object:
+        """The text of the query as it stands in the URL, not decoded."""
         ...
 
 
@@ -82,7 +82,7 @@ def parse_callback(source: Source) -> Callback:
     elif isinstance(source, Mapping):
         batches, states = _values(source, "batch"), _values(source, "status")
     elif isinstance(source, UrlLike):
-        batches, states = _from_query(source.raw_query_string)
+        batches, states = _from_query(str(source.raw_query_string))
     else:
         raise TypeError(
             f"callback: a URL, a query or a mapping is needed, not {type(source).__name__}"

@@ -28,11 +28,13 @@ def test_event_page_received() -> None:
     event = ipn.parse_webhook(resigned("webhook_collection_received_v2"), secret=SECRET)
     assert (event.event, event.name) == ("collection.received", "collection.received")
     assert (event.collection_id, event.order_id) == ("COL678A3B4C5D6E7", "ORDER-12345")
-    assert (event.amount, event.fee, event.net_amount) == (100, Decimal("1.9"), Decimal("98.1"))
-    assert (event.currency, event.status) == ("USD", ipn.PaymentStatus.COMPLETED)
-    assert event.payer == Payer(
-        name="John Doe", email="customer@example.com", phone="+12025559999"
+    assert (event.amount, event.fee, event.net_amount) == (
+        Decimal(100),
+        Decimal("1.9"),
+        Decimal("98.1"),
     )
+    assert (event.currency, event.status) == ("USD", ipn.PaymentStatus.COMPLETED)
+    assert event.payer == Payer(name="John Doe", email="customer@example.com", phone="+12025559999")
     assert event.payment_method == "FYATU_BALANCE"
     assert event.provider_reference == "PAY-20260112-ABC123"
     assert event.occurred_at == datetime(2026, 1, 12, 18, 30, tzinfo=UTC)
@@ -97,7 +99,7 @@ def test_payout() -> None:
         event = parsed(PAYOUT, event=name)
         assert not event.is_collection
         assert (event.collection_id, event.order_id) == (None, None)
-        assert (event.reference, event.amount) == ("PAY678A3B4C5D6E7", 50)
+        assert (event.reference, event.amount) == ("PAY678A3B4C5D6E7", Decimal(50))
         assert event.fee == Decimal("0.5")
         assert event.payer is None
 
@@ -129,7 +131,7 @@ def test_card_event() -> None:
     """The published card event has the fields it shares, and the rest in `data`."""
     body = sample("webhook_card_funded_v3_published_vector")
     event = ipn.parse_webhook(body, secret=SECRET)
-    assert (event.amount, event.fee, event.currency) == (5, 0, "USD")
+    assert (event.amount, event.fee, event.currency) == (Decimal(5), Decimal(0), "USD")
     assert event.status is None
     assert event.data["cardId"] == "c78041e26160072b02e04e855ae8d6e5b5dedfe5b3c9edc9cd"
     assert event.event_id == "112dff51-8275-4d60-9cd4-ad9aeb930478"
@@ -224,7 +226,7 @@ def test_two_names_with_one_value() -> None:
     event = parsed(
         '{"collectionId":"C","orderId":"A","externalReference":"A","fee":1,"charge":1.0}'
     )
-    assert (event.order_id, event.fee) == ("A", 1)
+    assert (event.order_id, event.fee) == ("A", Decimal(1))
 
 
 def test_amounts_in_texts() -> None:

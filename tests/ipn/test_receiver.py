@@ -351,7 +351,9 @@ def test_a_second_name_is_refused(forged: bytes) -> None:
             ipn.parse_webhook(forgery, secret=SECRET)
 
 
-@pytest.mark.parametrize("data", ['{"x":{"data":1}}', '{"x":"\\"data\\":{}"}', '{"data":{"data":1}}'])
+@pytest.mark.parametrize(
+    "data", ['{"x":{"data":1}}', '{"x":"\\"data\\":{}"}', '{"data":{"data":1}}']
+)
 def test_data_inside_data(data: str) -> None:
     """Only the member of the body itself counts."""
     body = signed(data, note='{"data":{"forged":true},"sign":"x"}')
