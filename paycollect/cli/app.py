@@ -1,0 +1,5 @@
+"""The whole command line."""
+
+from paycollect.cli.plain import main
+
+__all__ = ["main"]
