@@ -19,7 +19,7 @@ try:
     from pytest_asyncio import fixture as async_fixture
 except ImportError:  # pragma: no cover - the tests of this project need pytest-asyncio themselves
     # Without pytest-asyncio, pytest itself says that it cannot run an async fixture.
-    async_fixture = pytest.fixture
+    async_fixture = pytest.fixture  # type: ignore[assignment]  # the same decorator, for our use
 
 if TYPE_CHECKING:
     from decimal import Decimal

@@ -130,10 +130,6 @@ class Access:
         scheme, _, value = (authorization or "").partition(" ")
         return self._tokens.get(value) if scheme.lower() == "bearer" else None
 
-    def tokens(self) -> list[TokenRecord]:
-        """List all tokens ever issued, oldest first."""
-        return list(self._tokens.values())
-
     def _valid(self, authorization: str | None, now: datetime) -> TokenRecord:
         token = self._find(authorization, now)
         if now >= token.expires_at:

@@ -59,7 +59,7 @@ class RefundOrder:
     reason: str
 
 
-def order(body: Mapping[str, JsonValue]) -> Order:
+def order(body: Mapping[str, object]) -> Order:
     """Check the body of a create.
 
     `currency` is not looked at: the provider ignores what it does not support.
@@ -162,7 +162,7 @@ class _WrongError(Exception):
 class _Check:
     """Reads one member after the other and remembers what was wrong."""
 
-    members: Mapping[str, JsonValue] | Mapping[str, str]
+    members: Mapping[str, object]
     problems: dict[str, str] = field(default_factory=dict)
 
     def required(self, name: str, read: Callable[[object], T], placeholder: T) -> T:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from paycollect.sandbox.refusals import RefusedError
     from paycollect.sandbox.server import Sandbox
 
-_CSS: Final = (files(__package__) / "assets" / "console.css").read_text("utf-8")
-_SCRIPT: Final = (files(__package__) / "assets" / "console.js").read_text("utf-8")
+_CSS: Final = (files("paycollect.sandbox") / "assets" / "console.css").read_text("utf-8")
+_SCRIPT: Final = (files("paycollect.sandbox") / "assets" / "console.js").read_text("utf-8")
 
 _TARGETS: Final = (
     "POST /collections",

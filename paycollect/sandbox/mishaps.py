@@ -50,7 +50,7 @@ def harm_token(kind: str, access: Access, authorization: str | None, now: dateti
 
 def cut(request: web.Request) -> web.Response:
     """Cut the connection, so that the client gets nothing at all."""
-    if request.transport is not None:
+    if request.transport is not None:  # None if the client has gone already
         request.transport.abort()
     return web.Response()
 
@@ -76,9 +76,8 @@ def plain(status: int, payload: bytes) -> web.Response:
 async def truncated(request: web.Request, status: int, payload: bytes) -> web.StreamResponse:
     """Send the first half of an answer, then close the connection."""
     response = await _begin(request, status, payload)
+    response.force_close()
     await response.write(payload[: len(payload) // 2])
-    if request.transport is not None:
-        request.transport.close()
     return response
 
 

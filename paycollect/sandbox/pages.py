@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from paycollect.sandbox.state import CollectionRecord
 
-_CSS: Final = (files(__package__) / "assets" / "checkout.css").read_text("utf-8")
-_SCRIPT: Final = (files(__package__) / "assets" / "checkout.js").read_text("utf-8")
+_CSS: Final = (files("paycollect.sandbox") / "assets" / "checkout.css").read_text("utf-8")
+_SCRIPT: Final = (files("paycollect.sandbox") / "assets" / "checkout.js").read_text("utf-8")
 
 _TICK: Final = "M5 12.5l4.5 4.5L19 7.5"
 _CROSS: Final = "M6.5 6.5l11 11m0-11l-11 11"

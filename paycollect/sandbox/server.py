@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from paycollect.models import Fee, JsonValue, Payer
+    from paycollect.models import Fee, Payer
     from paycollect.sandbox.access import Activity
     from paycollect.sandbox.delivery import Delivery
     from paycollect.sandbox.state import CollectionRecord, RefundRecord
@@ -229,8 +229,10 @@ class Sandbox:
         """Tell where the payer of a collection goes."""
         return f"{self.url}{CHECKOUT_PATH}?batch={collection_id}"
 
-    async def create(self, body: Mapping[str, JsonValue]) -> CollectionRecord:
+    async def create(self, body: Mapping[str, object]) -> CollectionRecord:
         """Open a checkout session for the body of a `POST /collections`, without a token.
+
+        The amount must be an int or a Decimal.
 
         Raises:
             RefusedError: as the API's own create.

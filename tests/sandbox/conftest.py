@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -16,6 +16,13 @@ from aiohttp import web
 from paycollect.sandbox import Sandbox
 
 ORDER = {"amount": 25, "orderId": "INV-001", "description": "Premium plan"}
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that happens in the background, at once or in a moment."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - what is waited for knows nothing of the test
+            await asyncio.sleep(0.001)
 
 
 @dataclass(frozen=True)
@@ -100,6 +107,10 @@ class Merchant:
     def events(self) -> list[Any]:
         """What arrived, parsed."""
         return [json.loads(body, parse_float=Decimal) for body in self.bodies]
+
+    async def arrived(self, count: int = 1) -> None:
+        """Wait until so many webhooks have come."""
+        await until(lambda: len(self.bodies) >= count)
 
     async def receive(self, request: web.Request) -> web.Response:
         """Take a webhook."""

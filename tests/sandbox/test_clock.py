@@ -17,6 +17,7 @@ class Watch:
         self.seconds = 100.0
 
     def __call__(self) -> float:
+        """Tell them."""
         return self.seconds
 
 

@@ -23,7 +23,7 @@ from paycollect.sandbox import (
     truncate,
 )
 from paycollect.sandbox.faults import FAULTS, build
-from tests.sandbox.conftest import ORDER, Caller
+from tests.sandbox.conftest import ORDER, Caller, Merchant, until
 
 
 @pytest.mark.parametrize(
@@ -203,8 +203,7 @@ async def test_a_request_can_be_delayed(call: Caller, sandbox: Sandbox) -> None:
     await call("GET", "/refunds")
     sandbox.faults.next("POST /collections", delay(30))
     request = asyncio.create_task(call("POST", "/collections", ORDER))
-    while len(sandbox.requests) < 3:
-        await asyncio.sleep(0.001)
+    await until(lambda: len(sandbox.requests) == 3)
     assert sandbox.collections == []
     sandbox.clock.advance(30)
     assert (await request).status == 201
@@ -256,3 +255,21 @@ async def test_a_fault_for_a_token_that_is_none_changes_nothing(
     """The request is refused for its own reason."""
     sandbox.faults.next("* *", token_revoked())
     assert (await call("GET", "/refunds", token="unknown")).code == "AUTH_TOKEN_INVALID"
+
+
+async def test_a_client_that_has_gone_is_not_missed(
+    call: Caller, sandbox: Sandbox, merchant: Merchant
+) -> None:
+    """Cutting a connection that the client has closed before is harmless."""
+    merchant.gate = asyncio.Event()
+    await call("PUT", "/webhooks", {"webhookUrl": merchant.url})
+    sandbox.faults.next("POST /webhooks/test", drop_after_commit())
+    body = {"event": "collection.received"}
+    request = asyncio.create_task(call("POST", "/webhooks/test", body))
+    await merchant.arrived()
+    request.cancel()
+    await asyncio.gather(request, return_exceptions=True)
+    await asyncio.sleep(0.01)  # the server has to see that the client has gone
+    merchant.gate.set()
+    await sandbox.drained()
+    assert sandbox.deliveries[0].state == "delivered"

@@ -24,6 +24,7 @@ class Time:
         self.now = NOW
 
     def __call__(self) -> datetime:
+        """Tell it."""
         return self.now
 
 
