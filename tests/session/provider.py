@@ -83,6 +83,7 @@ class Provider:
         self.port = 0
         self._script: dict[str, deque[Fault]] = defaultdict(deque)
         self._always: dict[str, Fault] = {}
+        self._arrival = asyncio.Event()
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[object]] = set()
 
@@ -107,6 +108,12 @@ class Provider:
     def count(self, key: str) -> int:
         """Tell how many requests of a kind arrived."""
         return sum(request.key == key for request in self.requests)
+
+    async def received(self, key: str, number: int) -> None:
+        """Wait until so many requests of a kind have arrived."""
+        while self.count(key) < number:
+            self._arrival.clear()
+            await self._arrival.wait()
 
     @property
     def token_requests(self) -> int:
@@ -169,6 +176,7 @@ class Provider:
         try:
             while not writer.is_closing() and (request := await _read(reader)):
                 self.requests.append(request)
+                self._arrival.set()
                 queue = self._script[request.key]
                 fault = queue.popleft() if queue else self._always.get(request.key, honest)
                 await fault(Exchange(self, request, reader, writer))
