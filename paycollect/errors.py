@@ -163,11 +163,11 @@ class ApiError(PayCollectError):
         request_id: str | None = None,
         fields: Mapping[str, str] | None = None,
     ) -> None:
-        self.message = clean(message)
+        self.message: str = clean(message)
         super().__init__(self.message or "the provider refused the request")
         self.status = status
-        self.code = clean(code)
-        self.request_id = clean_id(request_id)
+        self.code: str = clean(code)
+        self.request_id: str | None = clean_id(request_id)
         self.fields: dict[str, str] = {clean(k): clean(v) for k, v in (fields or {}).items()}
 
     def _notes(self) -> list[str]:
@@ -271,7 +271,7 @@ class DecodeError(PayCollectError):
     def __init__(self, message: str = "", *, path: str = "", request_id: str | None = None) -> None:
         super().__init__(message)
         self.path = path
-        self.request_id = clean_id(request_id)
+        self.request_id: str | None = clean_id(request_id)
 
     def _notes(self) -> list[str]:
         return [f"request {self.request_id}"] if self.request_id else []

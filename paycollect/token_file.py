@@ -23,7 +23,7 @@ from paycollect.models import Token
 if sys.platform != "win32":
     import fcntl
 
-log = logging.getLogger("paycollect")
+_log = logging.getLogger("paycollect")
 _POLL: Final = 0.02
 _PATIENCE: Final = 60.0
 
@@ -59,7 +59,7 @@ class FileTokenStore:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-            log.warning(
+            _log.warning(
                 "token file %s is of no use (%s): ignored, and replaced with the next token",
                 self._path,
                 type(error).__name__,
@@ -117,7 +117,7 @@ class FileTokenStore:
         try:
             handle = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            log.warning("token file %s cannot be locked (%s)", self._path, type(error).__name__)
+            _log.warning("token file %s cannot be locked (%s)", self._path, type(error).__name__)
             return None
         try:
             give_up_at = self._clock.monotonic() + _PATIENCE
@@ -126,7 +126,7 @@ class FileTokenStore:
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     return handle
                 await self._clock.sleep(_POLL)
-            log.warning("token file %s is locked for too long: going on without", self._path)
+            _log.warning("token file %s is locked for too long: going on without", self._path)
         except BaseException:
             os.close(handle)
             raise

@@ -16,7 +16,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
-from typing import Final, Protocol, TypeGuard, TypeVar, runtime_checkable
+from typing import Final, Protocol, TypeGuard, TypeVar, cast, runtime_checkable
 
 from attrs import frozen
 
@@ -24,7 +24,7 @@ from paycollect.clock import Clock
 from paycollect.errors import ClosedError, DecodeError, PayCollectError
 from paycollect.models import JsonValue, Token
 
-log = logging.getLogger("paycollect")
+_log = logging.getLogger("paycollect")
 T = TypeVar("T")
 
 RENEW_BEFORE: Final = 300.0
@@ -200,7 +200,7 @@ class TokenKeeper:
         left = self._expires_at - self._now()
         if left > 0:  # the present token serves on; do not ask again with every call
             self._fresh_until = self._now() + min(_PAUSE_AFTER_FAILURE, left / 4)
-            log.warning("access token not renewed yet, it serves on for %.0f s: %s", left, error)
+            _log.warning("access token not renewed yet, it serves on for %.0f s: %s", left, error)
 
     async def _fly(self) -> Token:
         async with self._locked_store() as store:
@@ -251,12 +251,12 @@ class TokenKeeper:
             try:
                 grant = await self._renew(present)
             except PayCollectError as error:
-                log.info("access token not renewed, authenticating anew: %s", error)
+                _log.info("access token not renewed, authenticating anew: %s", error)
             else:
                 # Before April 2026 a renewed token lost its scopes (provider docs: auth/refresh).
                 if grant.token.scopes >= present.scopes:
                     return Grant(grant.token, grant.lifetime)
-                log.info("renewed access token has lost scopes, authenticating anew")
+                _log.info("renewed access token has lost scopes, authenticating anew")
         return await self._authenticate()
 
     def _adopt(self, token: Token, lifetime: float) -> None:
@@ -271,10 +271,12 @@ class TokenKeeper:
     async def _ask_store(self, method: Callable[[], T | Awaitable[T]], default: T) -> T:
         try:
             answer = method()
-            return await answer if inspect.isawaitable(answer) else answer
+            if inspect.isawaitable(answer):
+                return cast("T", await answer)
+            return cast("T", answer)
         except Exception as error:  # noqa: BLE001  a store is the user's code
             name = type(self._store).__name__
-            log.warning("token store %s failed: %s", name, type(error).__name__)
+            _log.warning("token store %s failed: %s", name, type(error).__name__)
             return default
 
 

@@ -1,0 +1,282 @@
+"""What a checkout costs beside a bare aiohttp post, and how the manager behaves under load.
+
+    python benchmarks/request.py [--quick]
+
+Everything is a ratio against a baseline taken interleaved in the same run, as medians over rounds.
+The server is a process of its own, so that CPU time is the client's alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import multiprocessing
+import resource
+import statistics
+import subprocess
+import sys
+import time
+import timeit
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+
+import aiohttp
+
+from paycollect import SessionManager
+
+HOST = "127.0.0.1"
+ANSWER = (
+    '{{"success":true,"status":201,"message":"Checkout session created successfully","data":'
+    '{{"collectionId":"SCI679A1B2C3D4E5","reference":"A2B4C6D8E0F2","orderId":{order_id},'
+    '"amount":25,"fee":0.75,"netAmount":24.25,"currency":"USD","status":"PENDING",'
+    '"checkoutUrl":"https://checkout.fyatu.com/sci/checkout?batch=SCI679A1B2C3D4E5",'
+    '"expiresAt":"2026-01-08T12:30:00+00:00"}},'
+    '"meta":{{"requestId":"req_abc123","timestamp":"2026-01-08T11:30:00+00:00"}}}}'
+)
+TOKEN = json.dumps(
+    {
+        "success": True,
+        "data": {"accessToken": "t" * 200, "expiresIn": 86400, "scopes": ["collect:write"]},
+    }
+)
+
+
+class Provider(asyncio.Protocol):
+    """Answers every POST at once: the least that a server can do."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self.received = b""
+
+    def data_received(self, data: bytes) -> None:
+        self.received += data
+        while (end := self.received.find(b"\r\n\r\n")) >= 0:
+            head = self.received[:end].lower()
+            start = head.find(b"content-length:") + len(b"content-length:")
+            size = int(head[start:].split(b"\r\n", 1)[0])
+            if len(self.received) < end + 4 + size:
+                return
+            body = self.received[end + 4 : end + 4 + size]
+            self.received = self.received[end + 4 + size :]
+            self.answer(b"/auth/token" in head, json.loads(body))
+
+    def answer(self, token: bool, document: dict[str, object]) -> None:
+        body = TOKEN if token else ANSWER.format(order_id=json.dumps(document["orderId"]))
+        self.transport.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+            % (len(body), body.encode())
+        )
+
+
+def serve(pipe: Connection) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(Provider, HOST, 0, backlog=1024)
+        pipe.send(server.sockets[0].getsockname()[1])
+        await loop.run_in_executor(None, pipe.recv)
+        server.close()
+
+    asyncio.run(main())
+
+
+@contextmanager
+def provider() -> Iterator[str]:
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=serve, args=(there,))
+    process.start()
+    try:
+        yield f"http://{HOST}:{here.recv()}"
+    finally:
+        here.send("stop")
+        process.join()
+
+
+Call = Callable[[int], Awaitable[object]]
+
+
+async def spend(call: Call, calls: int, concurrency: int) -> tuple[float, float]:
+    """Make so many calls, so many at a time; CPU and wall seconds per call."""
+    numbers = iter(range(calls))
+
+    async def worker() -> None:
+        for number in numbers:
+            await call(number)
+
+    cpu, wall = time.process_time(), time.perf_counter()
+    await asyncio.gather(*(worker() for _ in range(concurrency)))
+    return (time.process_time() - cpu) / calls, (time.perf_counter() - wall) / calls
+
+
+def bare_call(http: aiohttp.ClientSession, url: str) -> Call:
+    headers = {"Authorization": "Bearer " + "t" * 200}
+
+    async def call(number: int) -> object:
+        document = {
+            "amount": 25.0,
+            "currency": "USD",
+            "orderId": f"INV-{number}",
+            "description": "Premium Subscription",
+            "callbackUrl": "https://shop.example/return",
+            "webhookUrl": "https://shop.example/hook",
+        }
+        async with http.post(url + "/collections", json=document, headers=headers) as response:
+            return await response.json()
+
+    return call
+
+
+def manager(url: str) -> SessionManager:
+    return SessionManager(
+        app_id="A1B2C3D4E5F6G7H8",
+        secret_key="not_a_real_secret_key",
+        base_url=url,
+        deadline=300,
+    )
+
+
+def our_call(pay: SessionManager) -> Call:
+    async def call(number: int) -> object:
+        return await pay.create_checkout(
+            amount="25.00",
+            order_id=f"INV-{number}",
+            description="Premium Subscription",
+            callback_url="https://shop.example/return",
+            webhook_url="https://shop.example/hook",
+        )
+
+    return call
+
+
+async def compare(url: str, *, rounds: int, calls: int) -> None:
+    print("create_checkout / bare aiohttp post + json(), same server, interleaved medians")
+    print(f"  {'in flight':>9}  {'CPU':>6}  {'wall':>6}  {'bare CPU':>9}")
+    async with aiohttp.ClientSession() as http, manager(url) as pay:
+        bare, ours = bare_call(http, url), our_call(pay)
+        for concurrency in (1, 10, 100):
+            await spend(bare, calls, concurrency)
+            await spend(ours, calls, concurrency)
+            cpu, wall, floor = [], [], []
+            for _ in range(rounds):
+                bare_cpu, bare_wall = await spend(bare, calls, concurrency)
+                our_cpu, our_wall = await spend(ours, calls, concurrency)
+                cpu.append(our_cpu / bare_cpu)
+                wall.append(our_wall / bare_wall)
+                floor.append(bare_cpu)
+            print(
+                f"  {concurrency:>9}  {statistics.median(cpu):>6.2f}  {statistics.median(wall):>6.2f}"
+                f"  {1e6 * statistics.median(floor):>6.0f} us"
+            )
+
+
+async def flood(url: str, in_flight: int) -> None:
+    """Start all calls at once: how long each waits, and what a waiting call holds."""
+    async with manager(url) as pay:
+        call = our_call(pay)
+        await call(0)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        waits: list[float] = []
+        start = time.perf_counter()
+
+        async def one(number: int) -> None:
+            await call(number)
+            waits.append(time.perf_counter() - start)
+
+        await asyncio.gather(*(one(number) for number in range(in_flight)))
+        held = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / in_flight
+        quantiles = statistics.quantiles(waits, n=100)
+        print(
+            f"  {in_flight:>9}  {max(waits):>6.2f} s  {quantiles[49]:>6.2f} s  {quantiles[98]:>6.2f} s"
+            f"  {quantiles[98] / quantiles[49]:>9.2f}  {held / 1024:>8.1f} KiB"
+        )
+
+
+def floods(url: str, sizes: tuple[int, ...]) -> None:
+    print("\nall at once, pool of 100")
+    print(
+        f"  {'in flight':>9}  {'total':>8}  {'p50':>8}  {'p99':>8}  {'p99 / p50':>9}  {'a call':>12}"
+    )
+    for size in sizes:  # each in a process of its own, as peak memory never goes down
+        process = multiprocessing.get_context("spawn").Process(target=flood_alone, args=(url, size))
+        process.start()
+        process.join()
+
+
+def flood_alone(url: str, size: int) -> None:
+    asyncio.run(flood(url, size))
+
+
+async def token_path(url: str) -> None:
+    async with manager(url) as pay:
+        await our_call(pay)(0)
+        keeper = pay._engine._keeper
+        token = keeper.token
+        scope = {"keeper": keeper, "token": token, "now": time.monotonic}
+        loops = 200_000
+        peek = min(timeit.repeat("keeper.peek()", globals=scope, number=loops, repeat=5))
+        floor = min(timeit.repeat("now() < 1; token", globals=scope, number=loops, repeat=5))
+        lock = await lock_cost(loops // 10)
+        print("\ntoken fast path")
+        print(f"  peek() / reading the clock once      {peek / floor:>6.2f}")
+        print(f"  an asyncio.Lock / peek()             {lock / (peek / loops):>6.2f}")
+
+
+async def lock_cost(loops: int) -> float:
+    lock = asyncio.Lock()
+    start = time.perf_counter()
+    for _ in range(loops):
+        async with lock:
+            pass
+    return (time.perf_counter() - start) / loops
+
+
+def imports(rounds: int) -> None:
+    """Time and memory beyond a bare interpreter, as a share of what three packages need."""
+    code = (
+        "import resource, sys, time; a = time.perf_counter(); {}; b = time.perf_counter();"
+        "print(b - a, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+
+    def measure(statement: str) -> tuple[float, float]:
+        output = subprocess.run(  # noqa: S603  our own interpreter
+            [sys.executable, "-c", code.format(statement)], capture_output=True, check=True
+        ).stdout.split()
+        return float(output[0]), float(output[1])
+
+    rows = {
+        "aiohttp + attrs + cattrs": "import aiohttp, attrs, cattrs",
+        "paycollect": "import paycollect",
+        "paycollect.ipn": "import paycollect.ipn",
+        "paycollect.SessionManager": "from paycollect import SessionManager",
+    }
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in ("nothing", *rows)}
+    for _ in range(rounds):
+        for name in taken:
+            taken[name].append(measure(rows.get(name, "pass")))
+    empty = statistics.median(memory for _, memory in taken.pop("nothing"))
+    medians = {
+        name: (statistics.median(t for t, _ in runs), statistics.median(m for _, m in runs) - empty)
+        for name, runs in taken.items()
+    }
+    base_time, base_memory = medians["aiohttp + attrs + cattrs"]
+    print("\nimport, as a share of importing aiohttp + attrs + cattrs")
+    print(f"  {'':<26}  {'time':>6}  {'memory':>6}")
+    for name, (seconds, memory) in medians.items():
+        print(f"  {name:<26}  {seconds / base_time:>6.2f}  {memory / base_memory:>6.2f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, smaller floods")
+    quick = parser.parse_args().quick
+    with provider() as url:
+        asyncio.run(compare(url, rounds=5 if quick else 15, calls=300 if quick else 1000))
+        floods(url, (1_000,) if quick else (1_000, 10_000))
+        asyncio.run(token_path(url))
+    imports(3 if quick else 9)
+
+
+if __name__ == "__main__":
+    main()
