@@ -11,7 +11,7 @@ The first two need pytest-asyncio. Nothing is imported before a fixture is used.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -41,7 +41,7 @@ async def paycollect_sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sa
     from paycollect.sandbox import Sandbox  # noqa: PLC0415 - heavy, and not every test needs it
 
     marker = request.node.get_closest_marker("paycollect_sandbox")
-    options = {"time_scale": 0.0} | (marker.kwargs if marker else {})
+    options: dict[str, Any] = {"time_scale": 0.0, **(marker.kwargs if marker else {})}
     async with Sandbox(**options) as sandbox:
         yield sandbox
 

@@ -116,11 +116,12 @@ def _batch(record: CollectionRecord) -> str:
 
 
 def _form_targets(callback: str | None) -> str:
-    """Say where the form may lead: browsers apply this to the redirect after it, too."""
-    if callback is None:
-        return "'self'"
-    parts = urlsplit(callback)
-    return f"'self' {parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    """Say where the form may lead.
+
+    Browsers apply this to every redirect after it, too, and the shop may send the customer on to
+    any host of its own.
+    """
+    return "'self'" if callback is None else f"'self' {urlsplit(callback).scheme}:"
 
 
 def _redirect(location: str) -> web.Response:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import aiohttp
 
+from paycollect.sandbox.pulse import Pulse
 from paycollect.sandbox.refusals import not_found, wrong_state
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from paycollect.sandbox.clock import Clock
     from paycollect.sandbox.faults import Fault, Faults
-    from paycollect.sandbox.pulse import Pulse
     from paycollect.sandbox.webhooks import EnvelopeVersion, Notice, Scheme, Settings
 
 RETRY_AFTER: Final = (60.0, 300.0, 1800.0)
@@ -97,7 +97,6 @@ class Courier:
         clock: Clock,
         faults: Faults,
         settings: Settings,
-        pulse: Pulse,
         *,
         scheme: Scheme,
         envelope: EnvelopeVersion,
@@ -110,7 +109,7 @@ class Courier:
         self._scheme: Scheme = scheme
         self._envelope: EnvelopeVersion = envelope
         self._limit = answer_limit
-        self._pulse = pulse
+        self._pulse = Pulse()
         self._numbers = itertools.count(1)
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._http: aiohttp.ClientSession | None = None

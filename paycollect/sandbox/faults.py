@@ -259,8 +259,9 @@ def build(name: str, options: Mapping[str, object]) -> Fault:
     """
     if name not in FAULTS:
         raise ValueError(f"fault: one of {', '.join(FAULTS)} is needed")
+    maker: Callable[..., Fault] = FAULTS[name]
     try:
-        return FAULTS[name](**options)
+        return maker(**options)
     except (TypeError, AttributeError):
         wanted = ", ".join(sorted(OPTIONS[name])) or "no options"
         raise ValueError(f"{name}: wrong options, it takes {wanted}") from None

@@ -20,7 +20,6 @@ from paycollect.sandbox.delivery import ANSWER_LIMIT, Courier
 from paycollect.sandbox.faults import Faults
 from paycollect.sandbox.guard import add_headers, guard
 from paycollect.sandbox.ledger import CUSTOMER, Ledger
-from paycollect.sandbox.pulse import Pulse
 from paycollect.sandbox.refusals import invalid
 from paycollect.sandbox.state import DEFAULT_FEES
 from paycollect.sandbox.webhooks import Notice, Settings, test_notice
@@ -50,6 +49,9 @@ ANNOUNCED: Final = (
 )
 """States that are told by webhook unless asked otherwise: those that the provider documents as
 told after payment. It also documents one for PENDING; for the others it documents nothing."""
+
+REQUESTS_KEPT: Final = 100_000
+"""How many requests are remembered; older ones are forgotten."""
 
 _LONGEST_NAP: Final = timedelta(seconds=60)
 
@@ -99,13 +101,11 @@ class Sandbox:
         self._host, self._port = host, port
         self._hosts = frozenset(allowed_hosts)
         self._announced = frozenset(announce)
-        self._pulse = Pulse()
         self._settings = Settings(secret=webhook_secret)
         self._courier = Courier(
             self.clock,
             self.faults,
             self._settings,
-            self._pulse,
             scheme=scheme,
             envelope=envelope,
             answer_limit=answer_limit,
@@ -306,10 +306,9 @@ class Sandbox:
 
     def _note(self, recorded: RecordedRequest) -> None:
         self.requests.append(recorded)
-        self._pulse.beat()
+        del self.requests[:-REQUESTS_KEPT]
 
     def _tell(self, record: CollectionRecord) -> None:
-        self._pulse.beat()
         url = record.order.webhook_url or self._settings.url
         if record.status not in self._announced or url is None:
             return
