@@ -166,8 +166,8 @@ async def compare(url: str, *, rounds: int, calls: int) -> None:
                 wall.append(our_wall / bare_wall)
                 floor.append(bare_cpu)
             print(
-                f"  {concurrency:>9}  {statistics.median(cpu):>6.2f}  {statistics.median(wall):>6.2f}"
-                f"  {1e6 * statistics.median(floor):>6.0f} us"
+                f"  {concurrency:>9}  {statistics.median(cpu):>6.2f}"
+                f"  {statistics.median(wall):>6.2f}  {1e6 * statistics.median(floor):>6.0f} us"
             )
 
 
@@ -188,8 +188,9 @@ async def flood(url: str, in_flight: int) -> None:
         held = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / in_flight
         quantiles = statistics.quantiles(waits, n=100)
         print(
-            f"  {in_flight:>9}  {max(waits):>6.2f} s  {quantiles[49]:>6.2f} s  {quantiles[98]:>6.2f} s"
-            f"  {quantiles[98] / quantiles[49]:>9.2f}  {held / 1024:>8.1f} KiB"
+            f"  {in_flight:>9}  {max(waits):>6.2f} s  {quantiles[49]:>6.2f} s"
+            f"  {quantiles[98]:>6.2f} s  {quantiles[98] / quantiles[49]:>9.2f}"
+            f"  {held / 1024:>8.1f} KiB"
         )
 
 
@@ -240,7 +241,7 @@ def imports(rounds: int) -> None:
     )
 
     def measure(statement: str) -> tuple[float, float]:
-        output = subprocess.run(  # noqa: S603  our own interpreter
+        output = subprocess.run(
             [sys.executable, "-c", code.format(statement)], capture_output=True, check=True
         ).stdout.split()
         return float(output[0]), float(output[1])
@@ -253,8 +254,8 @@ def imports(rounds: int) -> None:
     }
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in ("nothing", *rows)}
     for _ in range(rounds):
-        for name in taken:
-            taken[name].append(measure(rows.get(name, "pass")))
+        for name, runs in taken.items():
+            runs.append(measure(rows.get(name, "pass")))
     empty = statistics.median(memory for _, memory in taken.pop("nothing"))
     medians = {
         name: (statistics.median(t for t, _ in runs), statistics.median(m for _, m in runs) - empty)

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -159,11 +160,11 @@ def main() -> None:
     for title, size in SIZES.items():
         data = data_of(size)
         body = sign_webhook(data, SECRET)
-        jobs = {
+        jobs: dict[str, Job] = {
             "floor": floor(body, serialise(data, "raw")),
-            "parse_webhook": lambda body=body: ipn.parse_webhook(body, secret=SECRET),
-            "Receiver.parse": lambda body=body: receiver.parse(body),
-            "verify_webhook": lambda body=body: ipn.verify_webhook(body, secret=SECRET),
+            "parse_webhook": partial(ipn.parse_webhook, body, secret=SECRET),
+            "Receiver.parse": partial(receiver.parse, body),
+            "verify_webhook": partial(ipn.verify_webhook, body, secret=SECRET),
             "a forgery, all recipes": refused(body),
             "by hand": by_hand(body),
             **peers(body),

@@ -51,6 +51,19 @@ class SessionManager(Endpoints):
         checkout_url_form: how a checkout URL is rebuilt for a recovered checkout whose record
             lacks it (default: the provider's documented form).
 
+    Example::
+
+        pay = SessionManager(
+            app_id=app_id,
+            secret_key=secret_key,
+            base_url=base_url,
+            timeout=Timeout(connect=2, read=5, total=8),
+            deadline=20,
+            retry=RetryPolicy(max_retries=1, backoff_base=0.5),
+        )
+        async with pay:
+            await pay.get_pricing()
+
     Every method that awaits raises, beside the errors that it names:
 
         AuthenticationError: app id or secret key were refused.
@@ -147,6 +160,13 @@ class SessionManager(Endpoints):
         attempt is repeated, and where that finds the order taken, the order is looked up and
         compared: the result is then `recovered`.
 
+        Example::
+
+            order = {"amount": "25.00", "order_id": "INV-001", "description": "Premium plan"}
+            checkout = await pay.create_checkout(**order)
+            again = await pay.create_checkout(**order, if_exists="return")
+            assert again.recovered and again.collection_id == checkout.collection_id
+
         Args:
             amount: in USD, at least 1, at most 2 decimals; no floats.
             order_id: your unique id of the order, 1 to 100 characters.
@@ -201,6 +221,16 @@ class SessionManager(Endpoints):
         """Ask the provider whether a payment was made, before anything is fulfilled.
 
         A signed webhook proves who sent it, not that it is fresh; a callback proves nothing.
+
+        Example::
+
+            checkout = await pay.create_checkout(
+                amount=25, order_id="INV-001", description="Premium plan"
+            )
+            try:
+                await pay.confirm(checkout.collection_id, expected_amount=25, order_id="INV-001")
+            except PaymentNotConfirmedError as error:
+                assert error.reason == "not_completed"
 
         Args:
             payment: a webhook event, a callback, or a collection id.

@@ -35,6 +35,15 @@ class FileTokenStore:
     for a token the others wait, for 60 seconds at most, and then find the token in the file; the
     lock is a second file beside it, `<name>.lock`. Use a local disk.
 
+    Example::
+
+        store = FileTokenStore(folder / "token.json")
+        async with SessionManager(
+            app_id=app_id, secret_key=secret_key, base_url=base_url, token_store=store
+        ) as pay:
+            await pay.get_pricing()
+        assert store.load() is not None
+
     Args:
         path: where to keep the token; its folder must exist.
         clock: whose `sleep` is used while another process holds the lock.
