@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from decimal import (
     Clamped,
@@ -36,6 +37,7 @@ Span: TypeAlias = tuple[int, int]
 MAX_DEPTH: Final = 64
 # Enough for every double, written out in full.
 _MOST_DIGITS: Final = 400
+_MOST_INTEGER_DIGITS: Final = 4300  # Python's own limit, by default
 
 
 class JsonError(ValueError):
@@ -106,8 +108,10 @@ def read_value(text: str) -> Value:
 
 
 def _scan(text: str, at: int) -> tuple[Value, int]:
+    # Python reads long integers in quadratic time, up to a limit that a program can take away.
+    guarded = 0 < sys.get_int_max_str_digits() <= _MOST_INTEGER_DIGITS
     try:
-        return _scan_once(text, at)
+        return _SCAN(text, at) if guarded else _SCAN_GUARDING(text, at)
     except JsonError as error:
         problem = str(error)
     except RecursionError:
@@ -149,20 +153,17 @@ def _check(text: str, value: Value) -> None:
 
 
 def _check_depth(value: Value) -> None:
-    level = [value]
-    for _ in range(MAX_DEPTH + 1):
-        level = [child for node in level for child in _children(node)]
+    level: list[Any] = [[value]]
+    for _ in range(MAX_DEPTH + 2):
+        level = [
+            child
+            for node in level
+            for child in (node.values() if type(node) is dict else node)
+            if type(child) is dict or type(child) is list
+        ]
         if not level:
             return
     raise JsonError("nested too deeply")
-
-
-def _children(node: Value) -> list[Value]:
-    if type(node) is dict:
-        return [child for child in node.values() if type(child) in _CONTAINERS]
-    if type(node) is list:
-        return [child for child in node if type(child) in _CONTAINERS]
-    return []
 
 
 def _check_surrogates(value: Value) -> None:
@@ -183,8 +184,7 @@ def _object(pairs: list[tuple[str, Value]]) -> dict[str, Value]:
 
 
 def _integer(digits: str) -> int:
-    # Python reads long integers in quadratic time, up to a limit that a program can take away.
-    if len(digits) > _MOST_DIGITS:
+    if len(digits) > _MOST_INTEGER_DIGITS:
         raise JsonError("a number out of all proportion")
     return int(digits)
 
@@ -204,7 +204,6 @@ _TEXT_MEMBER: Final = rf"[ \t\n\r]*+{_PLAIN_TEXT}[ \t\n\r]*+:[ \t\n\r]*+{_PLAIN_
 _HEAD: Final = re.compile(rf"[ \t\n\r]*+\{{{_TEXT_MEMBER * 3}(?:{_TEXT_MEMBER})?+")
 _HEAD_MEMBERS: Final = 4
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
-_CONTAINERS: Final = (dict, list)
 # A context reads a number at the price of Decimal itself and refuses, by its traps, whatever has
 # too many digits or too large an exponent.
 _NUMBERS: Final = Context(
@@ -213,12 +212,18 @@ _NUMBERS: Final = Context(
     Emax=_MOST_DIGITS,
     traps=[Clamped, Inexact, InvalidOperation, Overflow, Rounded, Subnormal, Underflow],
 )
-_DECODER: Final = json.JSONDecoder(
-    parse_float=_NUMBERS.create_decimal,
-    parse_int=_integer,
-    parse_constant=_constant,
-    object_pairs_hook=_object,
-)
-_scan_once: Final[Callable[[str, int], tuple[Value, int]]] = make_scanner(
-    _DECODER  # type: ignore[arg-type]  # typeshed asks for a scanner to make one
-)
+
+
+def _scanner(parse_int: Callable[[str], int]) -> Callable[[str, int], tuple[Value, int]]:
+    decoder = json.JSONDecoder(
+        parse_float=_NUMBERS.create_decimal,
+        parse_int=parse_int,
+        parse_constant=_constant,
+        object_pairs_hook=_object,
+    )
+    return make_scanner(decoder)  # type: ignore[arg-type]  # typeshed asks for a scanner
+
+
+# The scanner knows `int` and does without a call of Python for each integer.
+_SCAN: Final = _scanner(int)
+_SCAN_GUARDING: Final = _scanner(_integer)

@@ -75,14 +75,14 @@ def _write(value: object, recipe: _Recipe) -> str:
         return recipe.text(value)
     if value is None or value is True or value is False:
         return _WORDS[value]
-    if isinstance(value, int | float | Decimal):
+    if isinstance(value, _NUMBERS):
         return recipe.number(value)
-    if isinstance(value, Mapping):
+    if type(value) is dict or isinstance(value, Mapping):
         if recipe.arrays and _is_php_list(value):
             return _write_list(value.values(), recipe)
         members = [f"{_key(k, recipe)}:{_write(v, recipe)}" for k, v in value.items()]
         return "{" + ",".join(members) + "}"
-    if isinstance(value, list | tuple):
+    if isinstance(value, _LISTS):
         return _write_list(value, recipe)
     raise TypeError(f"JSON has no {type(value).__name__}")
 
@@ -116,9 +116,12 @@ def _javascript_number(number: float | Decimal) -> str:
     value = _double(number)
     if value - value != 0:  # only NaN and the infinities do that
         return "null"
-    negative, digits, point = _shortest(value)
-    if digits == "0":
+    if value == 0:
         return "0"  # also for -0
+    text = float.__repr__(value)
+    if "e" not in text:
+        return text.removesuffix(".0")
+    negative, digits, point = _split(text)
     if point in _JAVASCRIPT_PLAIN:
         return negative + _fixed(digits, point)
     fraction = "." + digits[1:] if digits[1:] else ""
@@ -132,7 +135,10 @@ def _php_number(number: float | Decimal) -> str:
     value = _double(number)
     if value - value != 0:
         raise ValueError("PHP has no JSON for a number beyond a double")
-    negative, digits, point = _shortest(value)
+    text = float.__repr__(value)
+    if "e" not in text:
+        return text.removesuffix(".0")
+    negative, digits, point = _split(text)
     if point in _PHP_PLAIN:
         return negative + _fixed(digits, point)
     return f"{negative}{digits[0]}.{digits[1:] or '0'}e{point - 1:+d}"
@@ -145,21 +151,20 @@ def _double(number: float | Decimal) -> float:
         return float("inf")
 
 
-def _shortest(value: float) -> tuple[str, str, int]:
-    """Give sign, shortest round-trip digits, and where in them the decimal point stands."""
-    # repr() is the shortest text that reads back as the same double, like JavaScript's and PHP's.
-    sign_, digits, exponent = Decimal(float.__repr__(value)).as_tuple()
-    text = "".join(map(str, digits))
-    point = len(text) + int(exponent)
-    text = text.rstrip("0")
-    return ("-" if sign_ else ""), (text or "0"), (point if text else 1)
+def _split(text: str) -> tuple[str, str, int]:
+    """Split a float's repr: its sign, its digits, and where in them the decimal point stands.
+
+    That repr is the shortest text that reads back as the same double, as in JavaScript and PHP.
+    Where it has no exponent, they have none either, and print the same but for a trailing ".0".
+    """
+    mantissa, _, exponent = text.removeprefix("-").partition("e")
+    return "-" * text.startswith("-"), mantissa.replace(".", ""), int(exponent) + 1
 
 
 def _fixed(digits: str, point: int) -> str:
     if point <= 0:
         return "0." + "0" * -point + digits
-    whole, fraction = digits[:point].ljust(point, "0"), digits[point:]
-    return f"{whole}.{fraction}" if fraction else whole
+    return digits.ljust(point, "0")  # a repr has an exponent only where no fraction is left
 
 
 def _php_text(text: str) -> str:
@@ -168,6 +173,8 @@ def _php_text(text: str) -> str:
     return '"' + "\x7f".join(parts).replace("/", "\\/") + '"'
 
 
+_NUMBERS: Final = (int, float, Decimal)
+_LISTS: Final = (list, tuple)
 _WORDS: Final = {None: "null", True: "true", False: "false"}
 _RECIPES: Final = {
     "raw": _Recipe(encode_basestring, _as_written),

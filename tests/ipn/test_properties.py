@@ -26,7 +26,8 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
     max_leaves=12,
 )
-documents = st.dictionaries(texts, values, max_size=5)
+# Names of no meaning, as a collection with a number for an id, say, is refused.
+documents = st.dictionaries(texts.map("x{}".format), values, max_size=5)
 spaces = st.text(" \t\n\r", max_size=3)
 
 
@@ -85,7 +86,6 @@ def test_every_signed_document_comes_back(
 ) -> None:
     """However a document is written: if its data is signed, its data is what comes back."""
     assume(not {"event", "sign", "data", "version", "eventId"} & others.keys())
-    data.pop("_test", None)
     writer = Writer(seed)
     text = writer.write(data)
     members = [(name, writer.write(value)) for name, value in others.items()]
@@ -101,7 +101,6 @@ def test_every_signed_document_comes_back(
 @given(documents, st.sampled_from(["compact", "php", "php-object"]), st.integers())
 def test_every_recipe_proves_its_own_text(data: dict[str, Any], recipe: str, seed: int) -> None:
     """Whatever is returned for a re-serialised document is the re-serialised text, parsed."""
-    data.pop("_test", None)
     assume(data)
     message = serialise(data, recipe)
     assume(message.startswith(b"{"))
