@@ -162,12 +162,13 @@ def _header(merchant: str, timer: Html | None) -> Html:
 
 
 def _details(record: CollectionRecord, merchant: str) -> Html:
-    rows = (
-        ("Order", join(record.order.order_id)),
-        ("Reference", join(record.reference)),
-        ("Fee", join(dollars(record.fee), tag("small", f"included, paid by {merchant}"))),
-        ("Total", tag("strong", dollars(record.amount))),
-    )
+    rows = [("Order", join(record.order.order_id)), ("Reference", join(record.reference))]
+    if record.status is PaymentStatus.PENDING or record.payer is not None:
+        included = tag("small", f"included, paid by {merchant}")
+        rows.append(("Fee", join(dollars(record.fee), included)))
+    rows.append(("Amount", tag("strong", dollars(record.amount))))
+    if record.refund is not None:
+        rows.append(("Refunded", join(dollars(record.refunded))))
     return tag("dl", *(tag("div", tag("dt", name), tag("dd", text)) for name, text in rows))
 
 

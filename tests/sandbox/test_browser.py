@@ -206,7 +206,7 @@ async def test_the_browser_has_nothing_to_complain_about(
 
 async def test_the_remaining_time_runs(browser: Browser) -> None:
     """On the sandbox's clock; when it is over, the page says so by itself."""
-    async with Sandbox(time_scale=4000) as sandbox:
+    async with Sandbox(time_scale=8000) as sandbox:
         _, url = await _checkout(sandbox)
         await browser.open(url)
         await browser.shows("This checkout has expired")
