@@ -85,7 +85,12 @@ _ROOMS = {
 }
 
 
+_SUBMODULES = frozenset({"errors", "ipn", "models", "sandbox", "testing"})
+
+
 def __getattr__(name: str) -> object:
+    if name in _SUBMODULES:
+        return import_module(f"paycollect.{name}")
     if name not in __all__:
         raise AttributeError(f"module 'paycollect' has no attribute {name!r}")
     value: object = getattr(import_module(f"paycollect.{_ROOMS.get(name, 'errors')}"), name)

@@ -40,7 +40,8 @@ class SessionManager(Endpoints):
         app_id: the app's id.
         secret_key: the app's secret key.
         base_url: where the API is: https, or http on loopback.
-        http: an aiohttp session to use; it is borrowed: never closed and never reconfigured.
+        http: an aiohttp session to use; it is borrowed: never closed and never reconfigured. This
+            is also the way through a proxy: `aiohttp.ClientSession(proxy=...)`.
         timeout: limits of one attempt: seconds in total, or a `Timeout`
             (default: connect 5 s, read 20 s, total 30 s).
         deadline: seconds for a whole call, with its token, attempts and waits (default 90).
