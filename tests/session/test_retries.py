@@ -23,7 +23,7 @@ from paycollect import (
 from tests.session import faults
 from tests.session.clocks import FakeClock, StuckClock
 from tests.session.conftest import MakeManager
-from tests.session.provider import Fault, Provider
+from tests.session.provider import Exchange, Fault, Provider
 
 LIST = "GET /collections"
 WORST = RetryPolicy(rng=lambda: 1.0)
@@ -176,6 +176,24 @@ async def test_the_deadline_covers_the_waiting_line(make: MakeManager, provider:
     await asyncio.gather(*busy, return_exceptions=True)
     provider.always(LIST, None)
     await pay.list_collections()
+
+
+async def test_the_deadline_ends_a_look_up(
+    make: MakeManager, provider: Provider, clock: FakeClock
+) -> None:
+    """A look-up over endless pages ends with the deadline of its call."""
+    provider.page_size = 1
+    for number in range(50):
+        provider.add_order(f"INV-{number:04}")
+
+    async def slow(exchange: Exchange) -> None:
+        clock.advance(10)
+        await exchange.send(exchange.commit())
+
+    provider.always(LIST, slow)
+    with pytest.raises(DeadlineExceededError):
+        await make(deadline=45).find_by_order_id("INV-")
+    assert provider.count(LIST) == 5
 
 
 @pytest.mark.parametrize("timeout", [0.05, Timeout(total=0.05), Timeout(read=0.05)], ids=repr)

@@ -10,7 +10,7 @@ import stat
 import sys
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -85,7 +85,7 @@ def test_it_is_replaced_in_one_step(path: Path) -> None:
     with path.open() as old:
         store.save(Token(access_token="tok-new", expires_at=A_TOKEN.expires_at))
         assert json.load(old)["access_token"] == "tok-file"
-    assert os.listdir(path.parent) == [path.name]
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_failed_save_leaves_everything_as_it_was(
@@ -101,7 +101,7 @@ def test_a_failed_save_leaves_everything_as_it_was(
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
         store.save(Token(access_token="tok-new", expires_at=A_TOKEN.expires_at))
-    assert os.listdir(path.parent) == [path.name]
+    assert list(path.parent.iterdir()) == [path]
     assert store.load() == A_TOKEN
 
 
@@ -155,9 +155,14 @@ def test_an_unreadable_file_is_ignored_with_a_warning(
     assert "is of no use (IsADirectoryError)" in caplog.text
 
 
+def make_bad(path: Path) -> None:
+    """Put half a document into the file."""
+    path.write_text("{")
+
+
 async def test_a_bad_file_is_replaced(make: MakeManager, provider: Provider, path: Path) -> None:
     """A bad file costs one token request, and is good afterwards."""
-    path.write_text("{")
+    make_bad(path)
     for _ in range(2):
         await make(token_store=FileTokenStore(path)).list_collections()
     assert provider.token_requests == 1
@@ -210,7 +215,7 @@ async def test_revoking_removes_the_file(make: MakeManager, provider: Provider, 
     pay = make(token_store=FileTokenStore(path))
     await pay.list_collections()
     await pay.revoke_token()
-    assert not path.exists()
+    assert FileTokenStore(path).load() is None
 
 
 PROCESS = """
@@ -254,12 +259,23 @@ async def test_two_processes_make_one_token_request(provider: Provider, path: Pa
     assert (provider.token_requests, provider.count("GET /collections")) == (1, 2)
 
 
+def locked(path: Path) -> IO[str]:
+    """Hold the lock, as another process would, until the file is closed."""
+    other = Path(f"{path}.lock").open("w")
+    fcntl.flock(other, fcntl.LOCK_EX)
+    return other
+
+
+def open_files() -> int:
+    """Count this process's open files."""
+    return len(os.listdir("/dev/fd"))  # noqa: PTH208  a count is all that is needed
+
+
 async def test_patience_with_a_lock_has_an_end(
     path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A lock that nobody gives up is waited for a minute, then passed over."""
-    with Path(f"{path}.lock").open("w") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
+    with locked(path):
         async with FileTokenStore(path, clock=clock).lock():
             pass
     assert 59 < sum(clock.sleeps) < 61
@@ -268,8 +284,7 @@ async def test_patience_with_a_lock_has_an_end(
 
 async def test_a_lock_is_waited_for(path: Path, clock: FakeClock) -> None:
     """Who comes second gets the lock when the first gives it up."""
-    other = Path(f"{path}.lock").open("w")  # noqa: SIM115, ASYNC230  closed while another waits
-    fcntl.flock(other, fcntl.LOCK_EX)
+    other = locked(path)
 
     async def give_up() -> None:
         other.close()
@@ -282,13 +297,12 @@ async def test_a_lock_is_waited_for(path: Path, clock: FakeClock) -> None:
 
 async def test_waiting_for_a_lock_can_be_cancelled(path: Path) -> None:
     """Who is cancelled while waiting for the lock leaves no open file behind."""
-    with Path(f"{path}.lock").open("w") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
-        before = len(os.listdir("/dev/fd"))
+    with locked(path):
+        before = open_files()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.01), FileTokenStore(path).lock():
                 pass
-        assert len(os.listdir("/dev/fd")) == before
+        assert open_files() == before
 
 
 async def test_a_place_that_cannot_be_locked(

@@ -18,7 +18,7 @@ from tests.session import faults
 from tests.session.clocks import WALL, FakeClock
 from tests.session.conftest import MakeManager
 from tests.session.messages import APP_ID
-from tests.session.provider import Provider
+from tests.session.provider import Exchange, Provider
 
 TOKEN = "POST /auth/token"
 
@@ -238,7 +238,7 @@ async def test_a_lock_is_held_while_a_token_is_asked_for(
     store = LockingStore()
     held: list[int] = []
 
-    async def look(exchange: faults.Exchange) -> None:
+    async def look(exchange: Exchange) -> None:
         held.append(store.held)
         await exchange.send(exchange.commit())
 

@@ -14,7 +14,6 @@ from paycollect import (
     NotFoundError,
     Outcome,
     PayCollectError,
-    PermissionDeniedError,
     ResponseLostError,
     ServerError,
     SessionManager,
@@ -160,11 +159,15 @@ async def test_refused_credentials_are_raised(pay: SessionManager, provider: Pro
     await pay.list_collections()
 
 
-async def test_an_inactive_app_is_told(pay: SessionManager, provider: Provider) -> None:
-    """An app that was switched off is told as the provider puts it."""
-    provider.script(TOKEN, faults.says(403, "AUTH_APP_INACTIVE"))
-    with pytest.raises(PermissionDeniedError, match="AUTH_APP_INACTIVE"):
+@pytest.mark.parametrize("status", [400, 401, 403])
+async def test_an_inactive_app_is_told(
+    pay: SessionManager, provider: Provider, status: int
+) -> None:
+    """An app that was switched off is a matter of its credentials, under whatever HTTP status."""
+    provider.script(TOKEN, faults.says(status, "AUTH_APP_INACTIVE"))
+    with pytest.raises(AuthenticationError, match="AUTH_APP_INACTIVE"):
         await pay.list_collections()
+    assert provider.count(TOKEN) == 1
 
 
 @pytest.mark.parametrize("who", ["leader", "waiter"])

@@ -1,0 +1,300 @@
+"""The rest of the API: lists, look-ups, refunds, prices, webhook settings, undocumented paths."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from yarl import URL
+
+from paycollect import PaymentStatus, RefundStatus, SessionManager, _wire
+from paycollect.models import Payer
+from tests.session import faults
+from tests.session.messages import Json, success
+from tests.session.provider import Exchange, Provider
+
+SAMPLES = Path(__file__).parent.parent / "data" / "samples"
+LIST = "GET /collections"
+
+
+def says(provider: Provider, key: str, name: str) -> None:
+    """Answer the next request of a kind with a published sample."""
+    document = json.loads((SAMPLES / f"{name}.json").read_text("utf-8"))
+    provider.script(key, faults.answers(success(document["data"])))
+
+
+async def test_all_collections_across_pages(pay: SessionManager, provider: Provider) -> None:
+    """Going through the collections gives each of them, page by page."""
+    provider.page_size = 2
+    for number in range(5):
+        provider.add_order(f"INV-{number}")
+    found = [collection.order_id async for collection in pay.iter_collections()]
+    assert found == [f"INV-{number}" for number in range(5)]
+    assert [request.query["page"] for request in provider.requests[1:]] == ["1", "2", "3"]
+    assert {request.query["limit"] for request in provider.requests[1:]} == {"100"}
+
+
+async def test_no_collections_at_all(pay: SessionManager, provider: Provider) -> None:
+    """Where there is nothing, going through it ends after one request."""
+    assert [collection async for collection in pay.iter_collections()] == []
+    assert provider.count(LIST) == 1
+
+
+async def test_filters_stay_on_every_page(pay: SessionManager, provider: Provider) -> None:
+    """All pages are asked for with the same filters, and with the options of the call."""
+    provider.page_size = 1
+    for number in range(3):
+        provider.add_order(f"INV-{number}", status="COMPLETED" if number else "PENDING")
+    iterator = pay.iter_collections(status=PaymentStatus.COMPLETED, timeout=5, deadline=9)
+    assert [collection.order_id async for collection in iterator] == ["INV-1", "INV-2"]
+    assert [request.query["status"] for request in provider.requests[1:]] == ["COMPLETED"] * 2
+
+
+async def test_an_entry_that_moves_is_given_once(pay: SessionManager, provider: Provider) -> None:
+    """An entry that a newer one pushes to the next page is not given twice."""
+    provider.page_size = 2
+    for number in range(4):
+        provider.add_order(f"INV-{number}")
+
+    async def shifted(exchange: Exchange) -> None:
+        provider.orders = {
+            "NEW": {**provider.orders["INV-0"], "collectionId": "SCI9"}
+        } | provider.orders
+        await exchange.send(exchange.commit())
+
+    async def plain(exchange: Exchange) -> None:
+        await exchange.send(exchange.commit())
+
+    provider.script(LIST, plain, shifted)
+    found = [collection.collection_id async for collection in pay.iter_collections()]
+    assert found == ["SCI0001", "SCI0002", "SCI0003", "SCI0004"]
+
+
+async def test_leaving_an_iteration_early(pay: SessionManager, provider: Provider) -> None:
+    """Who stops going through the collections asks for no further page."""
+    provider.page_size = 1
+    for number in range(3):
+        provider.add_order(f"INV-{number}")
+    iterator = pay.iter_collections()
+    async for _ in iterator:
+        break
+    await iterator.aclose()  # type: ignore[attr-defined]  # pyright: ignore
+    assert provider.count(LIST) == 1
+
+
+async def test_find_by_order_id(pay: SessionManager, provider: Provider) -> None:
+    """An order is found by its exact id among partial matches, on whatever page."""
+    provider.page_size = 1
+    for order_id in ("INV-10", "AINV-1", "INV-1"):
+        provider.add_order(order_id)
+    found = await pay.find_by_order_id("INV-1")
+    assert found is not None
+    assert (found.order_id, provider.count(LIST)) == ("INV-1", 3)
+
+
+@pytest.mark.parametrize("others", [[], ["INV-10", "inv-1"]])
+async def test_nothing_is_found(pay: SessionManager, provider: Provider, others: list[str]) -> None:
+    """An order that is not there is None, whatever else matches in part."""
+    for order_id in others:
+        provider.add_order(order_id)
+    assert await pay.find_by_order_id("INV-1") is None
+
+
+async def test_a_refund(pay: SessionManager, provider: Provider) -> None:
+    """Each field of the refund page arrives under its name."""
+    document = json.loads((SAMPLES / "refund_create.json").read_text("utf-8"))
+    data = {**document["data"], "collectionId": "SCI1"}
+    provider.script("POST /collections/{id}/refund", faults.answers(success(data, 201)))
+    refund = await pay.create_refund("SCI1")
+    assert (refund.refund_id, refund.collection_id) == ("<string>", "SCI1")
+    assert (refund.amount, refund.currency) == (Decimal(123), "<string>")
+    assert (refund.reason, refund.reason_description) == ("<string>", "<string>")
+    assert refund.status is RefundStatus.PENDING
+    assert refund.recipient == Payer(client_id="<string>", name="<string>")
+    assert refund.created_at == datetime(2023, 11, 7, 5, 31, 56, tzinfo=UTC)
+    assert (refund.completed_at, refund.recovered) == (None, False)
+
+
+async def test_the_published_list_of_refunds(pay: SessionManager, provider: Provider) -> None:
+    """A page of refunds arrives, with a status that nobody knows."""
+    says(provider, "GET /refunds", "refund_list")
+    page = await pay.list_refunds()
+    assert page.items[0].completed_at == datetime(2023, 11, 7, 5, 31, 56, tzinfo=UTC)
+    assert (page.items[0].status, page.items[0].status.is_known) == ("<string>", False)
+    assert (page.page, page.total_pages) == (123, 123)
+
+
+@pytest.mark.parametrize("table", [False, True], ids=["schema", "table"])
+async def test_all_refunds_across_pages(
+    pay: SessionManager, provider: Provider, table: bool
+) -> None:
+    """Going through the refunds gives each of them, page by page."""
+    provider.page_size, provider.table_pagination = 2, table
+    for number in range(3):
+        provider.add_order(f"INV-{number}", status="COMPLETED")
+        await pay.create_refund(f"SCI000{number + 1}")
+    found = [refund.collection_id async for refund in pay.iter_refunds()]
+    assert found == ["SCI0001", "SCI0002", "SCI0003"]
+    one = [refund async for refund in pay.iter_refunds(collection_id="SCI0002", deadline=5)]
+    assert [refund.refund_id for refund in one] == ["RFD0002"]
+
+
+async def test_refund_reasons(pay: SessionManager, provider: Provider) -> None:
+    """All reasons of the provider's page arrive, in its order."""
+    says(provider, "GET /refunds/reasons", "refund_reasons")
+    reasons = await pay.list_refund_reasons()
+    assert len(reasons) == 8
+    assert (reasons[0].code, reasons[0].description) == ("DUPLICATE_PAYMENT", "Duplicate payment")
+    assert reasons[-1].code == "OTHER"
+
+
+async def test_pricing(pay: SessionManager, provider: Provider) -> None:
+    """The price list arrives, and computes."""
+    says(provider, "GET /account/pricing", "account_pricing")
+    pricing = await pay.get_pricing()
+    assert pricing.app_type == "collection"
+    fee = pricing.fees[0]
+    assert (fee.code, fee.name, fee.type) == ("COLLECTION_FEE", "Collection Fee", "PERCENTAGE")
+    assert (fee.rate, fee.min_fee, fee.max_fee, fee.is_waived) == (Decimal(3), None, None, False)
+    assert pricing.fee_for("25.00") == Decimal("0.75")
+
+
+async def test_webhook_settings(pay: SessionManager, provider: Provider) -> None:
+    """The settings of webhooks arrive, with the secret where it is told."""
+    says(provider, "PUT /webhooks", "webhook_config_update")
+    config = await pay.update_webhook_config("https://example.com/webhooks/fyatu")
+    assert (config.webhook_url, config.is_configured) == (
+        "https://example.com/webhooks/fyatu",
+        True,
+    )
+    assert (config.has_webhook_secret, config.created_at) == (True, None)
+    assert config.webhook_secret == "whsec_a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6"
+    assert "whsec" not in repr(config)
+
+
+async def test_webhook_settings_of_a_new_app(pay: SessionManager, provider: Provider) -> None:
+    """An app without a webhook has settings that say so."""
+    data: Json = {"webhookUrl": None, "isConfigured": False, "hasWebhookSecret": False}
+    times = {"createdAt": "2026-01-15T10:30:00+00:00", "updatedAt": None}
+    provider.script("GET /webhooks", faults.answers(success({**data, **times})))
+    config = await pay.get_webhook_config()
+    assert (config.webhook_url, config.is_configured, config.has_webhook_secret) == (
+        None,
+        False,
+        False,
+    )
+    assert config.created_at == datetime(2026, 1, 15, 10, 30, tzinfo=UTC)
+
+
+async def test_a_new_webhook_secret(pay: SessionManager, provider: Provider) -> None:
+    """A new secret arrives, and hides from repr."""
+    says(provider, "POST /webhooks/secret/regenerate", "webhook_config_regenerate")
+    secret = await pay.regenerate_webhook_secret()
+    assert secret.webhook_secret == "whsec_x1y2z3a4b5c6d7e8f9g0h1i2j3k4l5m6"
+    assert secret.regenerated_at == datetime(2026, 1, 15, 10, 30, tzinfo=UTC)
+    assert "whsec" not in repr(secret)
+
+
+async def test_a_test_delivery(pay: SessionManager, provider: Provider) -> None:
+    """The report on a test delivery arrives, with the data that was sent."""
+    says(provider, "POST /webhooks/test", "webhook_config_test")
+    report = await pay.send_test_webhook("card.created")
+    assert (report.event, report.delivered) == ("card.created", True)
+    assert report.webhook_url == "https://example.com/webhooks/fyatu"
+    assert report.data["_test"] is True
+
+
+@pytest.mark.parametrize("data", [None, 5, "x", [1], {"a": {"b": None}}, True])
+async def test_an_undocumented_path(pay: SessionManager, provider: Provider, data: Any) -> None:
+    """The answer of an undocumented path is given as it is."""
+    provider.script("GET /account/balance", faults.answers(success(data)))
+    assert await pay.request("GET", "/account/balance") == data
+
+
+async def test_an_undocumented_answer_keeps_its_decimals(
+    pay: SessionManager, provider: Provider
+) -> None:
+    """Numbers with a point arrive exactly, as Decimals."""
+    body = b'{"success":true,"data":{"balance":0.10,"count":3}}'
+    provider.script("GET /account/balance", faults.text(200, body, "application/json"))
+    answer = await pay.request("GET", "/account/balance")
+    assert isinstance(answer, dict)
+    assert str(answer["balance"]) == "0.10"
+    assert type(answer["count"]) is int
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "x",
+        "//evil.example/x",
+        "https://evil.example/",
+        "/..",
+        "/../auth/revoke",
+        "/a/../b",
+        "/./a",
+        "/a/.",
+        "/a//b",
+        "/a/",
+        "/",
+        "/a?b=c",
+        "/a#b",
+        "/a b",
+        "/%2e%2e/x",
+        "/a\\..\\b",
+        "/a\n",
+        "/\tb",
+        "/a\x00",
+        "/café",
+        "/a‥",
+        "\\\\evil",
+        "//[",
+        "/[/../",
+    ],
+)
+async def test_an_undocumented_path_never_leaves_the_base(
+    pay: SessionManager, provider: Provider, path: str
+) -> None:
+    """A path by which one could get elsewhere is refused, and nothing is sent."""
+    with pytest.raises(ValueError, match=r"^path: "):
+        await pay.request("GET", path)
+    assert provider.requests == []
+
+
+@given(st.text() | st.text("/.%\\?#:@ab;").map("/".__add__) | st.from_regex(r"/[!-~]*"))
+def test_no_path_ever_leaves_the_base(path: str) -> None:
+    """Whatever the path, the URL that is made of it stays below the base URL, or is not made."""
+    try:
+        request = _wire.undocumented("GET", path, query={"q": path}, body=None, repeatable=True)
+    except ValueError:
+        return
+    for encoded in (True, False):
+        url = URL("https://api.example/api/v3" + request.path, encoded=encoded)
+        assert (url.host, url.raw_path) == ("api.example", "/api/v3" + path)
+        assert list(url.query) == ["q"]
+
+
+@given(st.text() | st.text("/.%\\?#:@ab-_") | st.from_regex(r"[!-~]*"))
+def test_no_collection_id_ever_leaves_its_place(collection_id: str) -> None:
+    """Whatever the collection id, it is one segment of the path, or refused."""
+    for build in (
+        lambda: _wire.get_collection(collection_id),
+        lambda: _wire.create_refund(collection_id, amount=None, reason=None),
+    ):
+        try:
+            request = build()
+        except ValueError as error:
+            assert str(error).startswith("collection_id: ")
+        else:
+            assert request.path.removesuffix("/refund") == "/collections/" + collection_id
+            assert collection_id.replace("-", "").replace("_", "").isalnum() or not (
+                set(collection_id) - set("-_")
+            )
+            assert collection_id.isascii()
