@@ -58,6 +58,7 @@ def read(text: str, member: str) -> tuple[dict[str, Value], Span]:
     """
     members, at, more = _read_head(text)
     span = (0, 0)
+    last = len(text) - 1
     while more:
         found = _MEMBER.match(text, at)
         if found is None:
@@ -70,7 +71,10 @@ def read(text: str, member: str) -> tuple[dict[str, Value], Span]:
         if key in members:
             raise JsonError("a key stands twice")
         members[key] = value
-        at, more = _scan_mark(text, at)
+        if at == last and text[at] == "}":  # the usual end, without a match for it
+            at, more = at + 1, False
+        else:
+            at, more = _scan_mark(text, at)
     if at != len(text) and text[at:].strip(_SPACE):
         raise JsonError("something follows the end")
     _check(text, members)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
 from paycollect import _rawjson
 from paycollect._rawjson import JsonError, Value
@@ -18,22 +18,18 @@ from paycollect.errors import PayloadError
 
 Body: TypeAlias = bytes | bytearray | memoryview | str
 
+Opened: TypeAlias = tuple[dict[str, Value], dict[str, Value], bytes]
+
 MAX_SIZE: Final = 1024 * 1024
 _BYTES: Final = (bytes, bytearray, memoryview)
 # An object that PHP may hold as a list: one without members, or whose first key is 0.
 _MAYBE_PHP_LIST: Final = re.compile(rb'\{[ \t\n\r]*+(?:\}|"(?:0|\\u0030)")')
 
 
-class Opened(NamedTuple):
-    """A body that was taken apart: its members, its `data`, and the exact bytes of that."""
-
-    members: dict[str, Value]
-    data: dict[str, Value]
-    message: bytes
-
-
 def open_body(body: Body, max_size: int) -> Opened:
-    """Take a body apart, trusting nothing yet.
+    """Take a body apart into its members, its `data`, and the exact bytes of that.
+
+    Nothing of it is to be trusted yet.
 
     Raises:
         PayloadError: malformed, or larger than `max_size` bytes.
@@ -51,7 +47,7 @@ def open_body(body: Body, max_size: int) -> Opened:
         raise PayloadError("data: expected an object")
     # In ASCII, characters and bytes have the same numbers.
     message = raw[start:end] if text.isascii() else text[start:end].encode()
-    return Opened(members, data, message)
+    return members, data, message
 
 
 def _read_body(body: Body, max_size: int) -> bytes:
@@ -86,23 +82,23 @@ def _decode(raw: bytes) -> str:
     raise PayloadError("the body is not UTF-8")
 
 
-def messages(scheme: str, opened: Opened) -> Iterable[bytes]:
-    """Write the data down as a recipe prescribes."""
-    return (opened.message,) if scheme == "raw" else _reserialised(scheme, opened)
+def messages(scheme: str, data: dict[str, Value], message: bytes) -> Iterable[bytes]:
+    """Write the data, whose bytes in the body are `message`, down as a recipe prescribes."""
+    return (message,) if scheme == "raw" else _reserialised(scheme, data, message)
 
 
-def _reserialised(scheme: str, opened: Opened) -> Iterator[bytes]:
+def _reserialised(scheme: str, data: dict[str, Value], message: bytes) -> Iterator[bytes]:
     """Write the data anew. For "php" there can be two texts.
 
     {} is what PHP makes of an empty object, and [] of an empty array, and nobody can tell from the
     body which of them the signer held.
     """
     recipes = [scheme]
-    if scheme == "php" and _MAYBE_PHP_LIST.search(opened.message):
+    if scheme == "php" and _MAYBE_PHP_LIST.search(message):
         recipes.append("php-object")
     for recipe in recipes:
         with suppress(ValueError):  # a number that PHP has no text for: it signed nothing then
-            yield serialise(opened.data, recipe)
+            yield serialise(data, recipe)
 
 
 def read_message(message: bytes) -> dict[str, Value]:

@@ -12,12 +12,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from decimal import Decimal
-from typing import Final
+from typing import Final, TypeAlias
 
 from paycollect._rawjson import Value
 from paycollect._signing import SCHEMES, serialise
 from paycollect.errors import PayloadError, SignatureError
-from paycollect.ipn._body import MAX_SIZE, Body, Opened, messages, open_body
+from paycollect.ipn._body import MAX_SIZE, Body, messages, open_body
 from paycollect.ipn._receiver import Receiver
 
 
@@ -38,12 +38,12 @@ def explain(body: Body, *, secret: str | Sequence[str]) -> str:
     except PayloadError as error:
         return f"This is no webhook body: {error}. {_about_form(body)}".rstrip()
     except SignatureError:
-        opened = open_body(body, MAX_SIZE)
+        members, data, message = open_body(body, MAX_SIZE)
     else:
         return f"The signature matches: recipe {proof.scheme!r}, secret number {proof.key_index}."
-    sign = opened.members.get("sign")
+    sign = members.get("sign")
     secrets = [secret] if isinstance(secret, str) else list(secret)
-    return _about_sign(sign) or _about_mismatch(opened, bytes.fromhex(str(sign)), secrets)
+    return _about_sign(sign) or _about_mismatch(str(sign), secrets, data, message)
 
 
 def _about_form(body: Body) -> str:
@@ -79,16 +79,19 @@ def _about_sign(sign: object) -> str:
     return f"The `sign` is not 64 hex digits: it has {len(sign)} characters."
 
 
-def _about_mismatch(opened: Opened, sign: bytes, secrets: list[str]) -> str:
-    written = [message for scheme in SCHEMES for message in messages(scheme, opened)]
+def _about_mismatch(
+    hex_sign: str, secrets: list[str], data: dict[str, Value], message: bytes
+) -> str:
+    sign = bytes.fromhex(hex_sign)
+    written = [text for scheme in SCHEMES for text in messages(scheme, data, message)]
     for sentence, derive in _WRONG_KEYS:
         if any(_matches(sign, derive(secret), written) for secret in secrets):
             return sentence
     keys = [secret.encode() for secret in secrets]
     for sentence, rewrite in _WRONG_MESSAGES:
-        if any(_matches(sign, key, rewrite(opened)) for key in keys):
+        if any(_matches(sign, key, rewrite(data, message)) for key in keys):
             return sentence
-    hint = _RESPACED_HINT if _SPACED.search(opened.message) else ""
+    hint = _RESPACED_HINT if _SPACED.search(message) else ""
     return (
         "The signature matches no recipe with this secret. Either the secret is wrong (compare it"
         " with the provider's dashboard; a regenerated secret kills the old one at once), or the"
@@ -109,14 +112,18 @@ def _hex_decoded(secret: str) -> bytes:
     return b""
 
 
-def _as_latin_1(opened: Opened) -> Iterator[bytes]:
+def _respaced(data: dict[str, Value], _message: bytes) -> Iterator[bytes]:
+    yield serialise(data, "raw")
+
+
+def _as_latin_1(_data: dict[str, Value], message: bytes) -> Iterator[bytes]:
     with suppress(UnicodeEncodeError):
-        yield opened.message.decode().encode("latin-1")
+        yield message.decode().encode("latin-1")
 
 
-def _with_cents(opened: Opened) -> Iterator[bytes]:
+def _with_cents(data: dict[str, Value], _message: bytes) -> Iterator[bytes]:
     with suppress(ArithmeticError):
-        yield serialise(_cents(opened.data), "raw")
+        yield serialise(_cents(data), "raw")
 
 
 def _cents(value: Value) -> object:
@@ -130,6 +137,7 @@ def _cents(value: Value) -> object:
     return value
 
 
+_Rewrite: TypeAlias = Callable[[dict[str, Value], bytes], Iterator[bytes]]
 _RESERIALISED: Final = (
     "The body was re-serialised on the way, by a framework or a proxy: hand over the bytes of the"
     " request as they were received, before anything parses them."
@@ -160,8 +168,8 @@ _WRONG_KEYS: Final[tuple[tuple[str, Callable[[str], bytes]], ...]] = (
         lambda secret: hashlib.sha256(secret.strip().encode()).hexdigest().encode(),
     ),
 )
-_WRONG_MESSAGES: Final[tuple[tuple[str, Callable[[Opened], Iterator[bytes]]], ...]] = (
-    (_RESERIALISED, lambda opened: iter([serialise(opened.data, "raw")])),
+_WRONG_MESSAGES: Final[tuple[tuple[str, _Rewrite], ...]] = (
+    (_RESERIALISED, _respaced),
     (_RESERIALISED, _with_cents),
     (
         "The body was decoded as Latin-1 and encoded again: hand over the bytes of the request.",

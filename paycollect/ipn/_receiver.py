@@ -18,7 +18,7 @@ from paycollect._rawjson import Value
 from paycollect._scalars import instant
 from paycollect._signing import SCHEMES
 from paycollect.errors import SignatureError, TestEventError
-from paycollect.ipn._body import MAX_SIZE, Body, Opened, messages, open_body, read_message
+from paycollect.ipn._body import MAX_SIZE, Body, messages, open_body, read_message
 from paycollect.ipn._event import WebhookEvent, read_event
 from paycollect.ipn._settings import (
     read_app_id,
@@ -108,11 +108,11 @@ class Receiver:
             TypeError: the body is not bytes or text.
 
         """
-        opened = open_body(body, self._max_size)
-        message, data, scheme, key_index = self._prove(opened)
+        members, data, message = open_body(body, self._max_size)
+        message, data, scheme, key_index = self._prove(members.get("sign"), data, message)
         if self._app_id is not None or self._max_age is not None:
             self._check_addressee(data)
-        event = read_event(opened.members, data, message, scheme, key_index)
+        event = read_event(members, data, message, scheme, key_index)
         if event.is_test and not self._allow_test:
             raise TestEventError("a test delivery: acknowledge it, and fulfil nothing")
         return event
@@ -123,25 +123,28 @@ class Receiver:
         The signature, and where they are set `app_id` and `max_age`, are checked; whether it is a
         test delivery is not. Raises what `parse` raises.
         """
-        _, data, scheme, key_index = self._prove(open_body(body, self._max_size))
+        members, data, message = open_body(body, self._max_size)
+        _, data, scheme, key_index = self._prove(members.get("sign"), data, message)
         self._check_addressee(data)
         return Proof(scheme=scheme, key_index=key_index)
 
-    def _prove(self, opened: Opened) -> tuple[bytes, dict[str, Value], str, int]:
-        """Find the recipe and the secret that explain the signature, and the data they prove.
+    def _prove(
+        self, sign: Value, data: dict[str, Value], received: bytes
+    ) -> tuple[bytes, dict[str, Value], str, int]:
+        """Find the recipe and the secret that explain the signature, and what they prove.
 
         Threat: a forged message. The digests are compared in constant time, so that the time taken
         does not tell a forger how much of a guess was right.
         """
-        expected = _read_sign(opened.members.get("sign"))
+        expected = _read_sign(sign)
         for scheme in self._schemes:
-            for message in messages(scheme, opened):
+            for message in messages(scheme, data, received):
                 for key_index, key in enumerate(self._keys):
                     mac = key.copy()
                     mac.update(message)
                     if hmac.compare_digest(mac.digest(), expected):
-                        data = opened.data if scheme == "raw" else read_message(message)
-                        return message, data, scheme, key_index
+                        proven = data if scheme == "raw" else read_message(message)
+                        return message, proven, scheme, key_index
         raise SignatureError("the signature does not match: see ipn.explain")
 
     def _check_addressee(self, data: dict[str, Value]) -> None:
@@ -244,5 +247,5 @@ def parse_unverified(body: Body, *, max_size: int = MAX_SIZE) -> WebhookEvent:
         TypeError: the body is not bytes or text.
 
     """
-    opened = open_body(body, max_size)
-    return read_event(opened.members, opened.data, opened.message)
+    members, data, message = open_body(body, max_size)
+    return read_event(members, data, message)
