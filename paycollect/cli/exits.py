@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from paycollect import errors
 from paycollect.demo import StepFailedError
-from paycollect.errors import Outcome, PayCollectError
+from paycollect.errors import PayCollectError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,6 +51,7 @@ _YOURS: Final = "yours"
 _PROVIDER: Final = "the provider's"
 _NETWORK: Final = "the network's, or the provider's"
 _NOBODY: Final = "nobody's: this is the answer"
+_LATER: Final = "repeat later; after a create or a refund look first whether it took effect"
 
 _ANSWERS: Final[Mapping[type[Exception], tuple[str, str, Exit]]] = {
     StepFailedError: (
@@ -94,11 +95,8 @@ _ANSWERS: Final[Mapping[type[Exception], tuple[str, str, Exit]]] = {
     ),
     errors.RateLimitError: (_YOURS, "wait, then repeat", Exit.REFUSED),
     errors.ApiError: (_YOURS, "correct what is named, then repeat", Exit.REFUSED),
-    errors.ServerError: (
-        _PROVIDER,
-        "repeat later; quote the request id to its support",
-        Exit.UNKNOWN,
-    ),
+    errors.ServerError: (_PROVIDER, f"{_LATER}; quote the request id to its support", Exit.UNKNOWN),
+    errors.RequestTimeoutError: (_NETWORK, _LATER, Exit.UNKNOWN),
     errors.ConnectError: (
         _NETWORK,
         "check PAYCOLLECT_BASE_URL and the network; `paycollect doctor` looks closer",
@@ -106,12 +104,16 @@ _ANSWERS: Final[Mapping[type[Exception], tuple[str, str, Exit]]] = {
     ),
     errors.DecodeError: (
         "the provider's, or of paycollect: the answer is not of the documented form",
-        "check PAYCOLLECT_BASE_URL; if it is right, report it with the request id",
+        "check PAYCOLLECT_BASE_URL; if it is right, report this with the request id",
         Exit.UNKNOWN,
     ),
-    PayCollectError: (_NETWORK, "repeat later", Exit.UNKNOWN),
+    errors.DeadlineExceededError: (
+        "nobody's, or the network's: it took too long",
+        "`paycollect checkout get` shows the present state",
+        Exit.UNKNOWN,
+    ),
+    PayCollectError: (_NETWORK, _LATER, Exit.UNKNOWN),
 }
-_LOOK_FIRST: Final = "it may have taken effect: look before you repeat"
 
 
 def trouble(error: Exception) -> Trouble:
@@ -119,10 +121,6 @@ def trouble(error: Exception) -> Trouble:
     for kind in type(error).__mro__:
         if kind in _ANSWERS:
             fault, advice, code = _ANSWERS[kind]
-            if isinstance(error, errors.RequestTimeoutError):
-                fault, code = _NETWORK, Exit.UNKNOWN
-            if code is Exit.UNKNOWN and _may_have_happened(error):
-                advice = f"{_LOOK_FIRST}; {advice}"
             return Trouble(str(error), fault, advice, code)
     if isinstance(error, ValueError):
         return Trouble(str(error), _YOURS, "see --help", Exit.USAGE)
@@ -132,10 +130,6 @@ def trouble(error: Exception) -> Trouble:
         "report it with this line; `python -X dev -m paycollect` shows the traceback",
         Exit.BUG,
     )
-
-
-def _may_have_happened(error: Exception) -> bool:
-    return isinstance(error, PayCollectError) and error.outcome is Outcome.UNKNOWN
 
 
 def _place(error: Exception) -> str:

@@ -7,15 +7,13 @@ import os
 import signal
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from paycollect import demo as _demo
 from paycollect.cli.exits import Exit, UsageError
+from paycollect.cli.run import run
 from paycollect.demo.screen import Screen
 from paycollect.sandbox import Sandbox
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 Shapes: TypeAlias = Literal["events", "concept"]
 Scheme: TypeAlias = Literal["raw", "compact", "php"]
@@ -27,14 +25,17 @@ DEFAULT_PORT: Final = 8900
 WEBHOOK_SECRET: Final = "whsec_sandbox0000000000000000000000001"  # noqa: S105  see above
 
 
-async def demo(*, by_hand: bool, lost_answer: bool) -> Exit:
+def demo(*, by_hand: bool, lost_answer: bool) -> Exit:
     """Tell the story of one payment."""
-    screen = Screen.on(sys.stdout, os.environ)
-    await _demo.run(screen, by_hand=by_hand, lost_answer=lost_answer)
-    return Exit.OK
+
+    async def command() -> Exit:
+        await _demo.run(_screen(), by_hand=by_hand, lost_answer=lost_answer)
+        return Exit.OK
+
+    return run(command)
 
 
-async def sandbox(
+def sandbox(
     *,
     port: int,
     webhook_secret: str,
@@ -44,24 +45,36 @@ async def sandbox(
     envelope: Envelope,
 ) -> Exit:
     """Run the sandbox until it is told to stop."""
-    server = Sandbox(
-        port=port,
-        webhook_secret=webhook_secret,
-        time_scale=time_scale,
-        shapes=shapes,
-        scheme=scheme,
-        envelope=envelope,
-    )
+
+    async def command() -> Exit:
+        server = Sandbox(
+            port=port,
+            webhook_secret=webhook_secret,
+            time_scale=time_scale,
+            shapes=shapes,
+            scheme=scheme,
+            envelope=envelope,
+        )
+        await _serve(server, port)
+        return Exit.OK
+
+    return run(command)
+
+
+async def _serve(server: Sandbox, port: int) -> None:
     try:
         await server.start()
     except (OSError, OverflowError):
         raise UsageError(f"port {port} cannot be opened: choose another with --port") from None
     try:
-        _introduce(Screen.on(sys.stdout, os.environ), server)
+        _introduce(_screen(), server)
         await _told_to_stop()
     finally:
         await server.aclose()
-    return Exit.OK
+
+
+def _screen() -> Screen:
+    return Screen.on(sys.stdout, os.environ)
 
 
 def _introduce(screen: Screen, server: Sandbox) -> None:
@@ -82,20 +95,12 @@ def _introduce(screen: Screen, server: Sandbox) -> None:
 
 async def _told_to_stop() -> None:
     """Wait for SIGTERM, which a process manager sends; Ctrl-C cancels this wait."""
-    stop = asyncio.Event()
-    with _on_sigterm(stop.set):
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    # Windows has no signal handlers on a loop; nor has a loop outside of the main thread.
+    with suppress(NotImplementedError, RuntimeError, ValueError):
+        loop.add_signal_handler(signal.SIGTERM, stop.set)
+    try:
         await stop.wait()
-
-
-class _on_sigterm:  # noqa: N801  reads as what it is, like contextlib's own
-    def __init__(self, call: Callable[[], None]) -> None:
-        self._call = call
-
-    def __enter__(self) -> None:
-        # Windows has no signal handlers on a loop; nor has a loop outside of the main thread.
+    finally:
         with suppress(NotImplementedError, RuntimeError, ValueError):
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._call)
-
-    def __exit__(self, *_: object) -> None:
-        with suppress(NotImplementedError, RuntimeError, ValueError):
-            asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
+            loop.remove_signal_handler(signal.SIGTERM)

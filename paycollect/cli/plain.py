@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final, get_args
 from paycollect import __version__
 from paycollect.cli import local
 from paycollect.cli.exits import Exit
-from paycollect.cli.run import run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +20,7 @@ The commands demo and sandbox work as they are. The others need the extra "cli":
 """
 
 
-def main(argv: Sequence[str]) -> Exit:
+def main(argv: Sequence[str]) -> int:
     """Carry out a command line; return its exit code."""
     parser = _parser()
     if argv and argv[0] in OTHERS:
@@ -29,17 +28,15 @@ def main(argv: Sequence[str]) -> Exit:
     options = parser.parse_args(argv)
     match options.command:
         case "demo":
-            return run(local.demo(by_hand=options.open, lost_answer=options.fault is not None))
+            return local.demo(by_hand=options.open, lost_answer=options.fault is not None)
         case "sandbox":
-            return run(
-                local.sandbox(
-                    port=options.port,
-                    webhook_secret=options.webhook_secret,
-                    time_scale=options.time_scale,
-                    shapes=options.shapes,
-                    scheme=options.scheme,
-                    envelope=options.envelope,
-                )
+            return local.sandbox(
+                port=options.port,
+                webhook_secret=options.webhook_secret,
+                time_scale=options.time_scale,
+                shapes=options.shapes,
+                scheme=options.scheme,
+                envelope=options.envelope,
             )
         case _:
             parser.print_help()

@@ -13,15 +13,24 @@ from paycollect.cli.exits import Exit, Trouble, trouble
 from paycollect.demo.screen import Screen
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
     from typing import TextIO
 
 
-def run(command: Coroutine[None, None, Exit], *, as_json: bool = False) -> Exit:
-    """Carry out a command, and say what is to be said if it fails."""
+def run(start: Callable[[], Coroutine[None, None, Exit]], *, as_json: bool = False) -> Exit:
+    """Carry out a command, and say what is to be said if it fails.
+
+    `start` may ask questions before it returns the coroutine: inside of asyncio.run, Ctrl-C does
+    not interrupt a prompt.
+    """
     logging.getLogger("paycollect").addHandler(logging.NullHandler())  # the message says it all
+    return guarded(lambda: asyncio.run(start()), as_json=as_json)
+
+
+def guarded(work: Callable[[], Exit], *, as_json: bool = False) -> Exit:
+    """Do what needs no event loop, and say what is to be said if it fails."""
     try:
-        return asyncio.run(command)
+        return work()
     except KeyboardInterrupt:
         _screen(sys.stderr).text("Stopped.")
         return Exit.INTERRUPTED
