@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from aiohttp import web
 
 from paycollect.sandbox import pages
+from paycollect.sandbox.guard import read_form
 from paycollect.sandbox.refusals import RefusedError
 from paycollect.status import PaymentStatus
 
@@ -57,14 +58,14 @@ class Checkout:
         return self._page_of(record)
 
     async def _act(self, request: web.Request) -> web.Response:
-        form = await request.post()
+        form = await read_form(request)
         ledger = self._provider.ledger
         actions = {"pay": ledger.pay, "decline": ledger.decline, "cancel": ledger.cancel}
         try:
             record = ledger[request.query.get("batch", "")]
         except RefusedError:
             return _page(pages.unknown(), HTTPStatus.NOT_FOUND)
-        given, action = str(form.get("csrf", "")), actions.get(str(form.get("action", "")))
+        given, action = form.get("csrf", ""), actions.get(form.get("action", ""))
         if not hmac.compare_digest(given.encode(), self._token(record).encode()) or not action:
             return _page(pages.stale(f"{CHECKOUT_PATH}?{_batch(record)}"), HTTPStatus.FORBIDDEN)
         try:

@@ -18,6 +18,7 @@ from paycollect import _scalars
 from paycollect.sandbox.refusals import invalid
 from paycollect.sandbox.state import REFUND_REASONS, Order
 from paycollect.sandbox.webhooks import TESTABLE_EVENTS
+from paycollect.sandbox.wire import dumps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -80,6 +81,31 @@ def order(body: Mapping[str, object]) -> Order:
         webhook_url=webhook_url,
         metadata=metadata or {},
     )
+
+
+def option(name: str, value: object, choices: tuple[str, ...]) -> None:
+    """Check an option of the sandbox itself.
+
+    Raises:
+        ValueError: it is none of the choices.
+
+    """
+    if value not in choices:
+        raise ValueError(f"{name}: one of {', '.join(choices)} is needed")
+
+
+def own_credentials(app_id: str, secret_key: str) -> tuple[str, str]:
+    """Check the credentials that the sandbox is to know.
+
+    Raises:
+        ValueError: they are too short to be asked for a token with.
+
+    """
+    if len(app_id) < _SHORTEST_APP_ID:
+        raise ValueError(f"app_id: at least {_SHORTEST_APP_ID} characters are needed")
+    if len(secret_key) < _SHORTEST_SECRET:
+        raise ValueError(f"secret_key: at least {_SHORTEST_SECRET} characters are needed")
+    return app_id, secret_key
 
 
 def refund(body: Mapping[str, JsonValue]) -> RefundOrder:
@@ -267,6 +293,10 @@ def _day(value: object) -> datetime:
 def _object(value: object) -> dict[str, JsonValue]:
     if not isinstance(value, dict):
         raise _WrongError("must be an object")
+    try:
+        dumps(value).encode()
+    except (TypeError, ValueError, RecursionError):
+        raise _WrongError("must be JSON") from None
     return value
 
 

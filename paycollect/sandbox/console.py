@@ -71,8 +71,8 @@ def page(sandbox: Sandbox, csrf: str) -> str:
     header = tag(
         "header",
         tag("h1", "Sandbox", tag("span", "console", class_="soft")),
-        tag("div", filled["clock"], id="clock", class_="clock"),
         tag("span", "live", id="live", class_="pill", hidden=True),
+        tag("div", filled["clock"], id="clock", class_="clock"),
     )
     toast = tag("p", "", id="toast", role="alert", hidden=True)
     body = join(header, main, toast)

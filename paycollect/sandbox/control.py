@@ -20,6 +20,7 @@ from aiohttp import web
 from paycollect.models import JsonValue
 from paycollect.sandbox import checks, console, snapshot
 from paycollect.sandbox.faults import OPTIONS, build
+from paycollect.sandbox.guard import read_form
 from paycollect.sandbox.refusals import RefusedError, invalid, not_found
 from paycollect.sandbox.wire import dumps, read_object
 
@@ -156,7 +157,7 @@ class Control:
         return _json(HTTPStatus.OK, answer)
 
     async def _form(self, request: web.Request) -> Json:
-        form = {key: str(value) for key, value in (await request.post()).items()}
+        form = await read_form(request)
         if not hmac.compare_digest(form.pop(_CSRF_FIELD, "").encode(), self._csrf.encode()):
             raise RefusedError(HTTPStatus.FORBIDDEN, "CSRF", "The page is too old: reload it")
         return _typed({key: text for key, text in form.items() if text.strip()})

@@ -131,6 +131,7 @@ class Courier:
         if self._http is not None:
             await self._http.close()
             self._http = None
+        self._pulse.beat()
 
     def send(self, notice: Notice, url: str, collection_id: str | None = None) -> Delivery:
         """Deliver an event in the background, with the documented retries."""
@@ -163,7 +164,7 @@ class Courier:
 
     async def drained(self) -> None:
         """Wait until no delivery is under way and none is due."""
-        while any(delivery.is_due(self._clock.now()) for delivery in self.log):
+        while self._http and any(delivery.is_due(self._clock.now()) for delivery in self.log):
             await self._pulse.wait()
 
     def _enter(

@@ -6,9 +6,10 @@ a name that it points at 127.0.0.1 (DNS rebinding).
 
 from __future__ import annotations
 
+import contextlib
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+_MOST_FIELDS: Final = 50
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 _HEADERS: Final = {
     "Referrer-Policy": "same-origin",
@@ -39,12 +41,22 @@ def guard(hosts: Iterable[str]) -> Middleware:
     @web.middleware
     async def keep_out(request: web.Request, handler: Handler) -> web.StreamResponse:
         if _hostname(request.host) not in allowed:
-            return _forbidden(f"This sandbox is not called {request.host}: see allowed_hosts.")
+            return _forbidden(f"This sandbox is not called {request.host!a}: see allowed_hosts.")
         if request.method not in _SAFE_METHODS and _is_foreign(request):
             return _forbidden("This request comes from another site.")
         return await handler(request)
 
     return keep_out
+
+
+async def read_form(request: web.Request) -> dict[str, str]:
+    """Read the fields of a form of our own pages; anything else counts as an empty one."""
+    if request.content_type != "application/x-www-form-urlencoded":
+        return {}
+    body = (await request.read()).decode(errors="replace")
+    with contextlib.suppress(ValueError):
+        return dict(parse_qsl(body, keep_blank_values=True, max_num_fields=_MOST_FIELDS))
+    return {}
 
 
 async def add_headers(_: web.Request, response: web.StreamResponse) -> None:

@@ -170,9 +170,11 @@ class Ledger:
             if _next_step(record) == due:
                 self._book(_settled(record, now, self._expired_as))
 
-    def next_due(self) -> datetime | None:
-        """Tell when to look again at the latest; None if nothing is open."""
-        return self._agenda[0][0] if self._agenda else None
+    def look_again(self) -> datetime:
+        """Tell when to settle next, whatever is opened until then."""
+        # What is opened later than now is due at least one lifetime, or one delay, later.
+        latest = self._now() + (min(LIFETIME, self._refund_delay) or LIFETIME)
+        return min(self._agenda[0][0], latest) if self._agenda else latest
 
     def _must_cover(self, record: CollectionRecord, amount: Decimal) -> None:
         if amount > record.net_amount:

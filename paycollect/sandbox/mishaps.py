@@ -63,9 +63,9 @@ def respond(fault: Fault, now: datetime) -> web.Response:
     payload = failure(RefusedError(status, code, sentence), now)
     if fault.body is not None:
         payload = fault.body.encode(errors="replace")
-    return web.Response(
-        status=status, body=payload, headers={"Content-Type": "application/json", **fault.headers}
-    )
+    response = plain(status, payload)
+    response.headers.update(fault.headers)
+    return response
 
 
 def plain(status: int, payload: bytes) -> web.Response:

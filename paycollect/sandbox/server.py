@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
@@ -53,8 +52,6 @@ told after payment. It also documents one for PENDING; for the others it documen
 REQUESTS_KEPT: Final = 100_000
 """How many requests are remembered; older ones are forgotten."""
 
-_LONGEST_NAP: Final = timedelta(seconds=60)
-
 
 class Sandbox:
     """The provider on your desk: its API, its checkout page and its webhooks, on loopback.
@@ -93,8 +90,10 @@ class Sandbox:
         answer_limit: float = ANSWER_LIMIT,
         allowed_hosts: Iterable[str] = (),
     ) -> None:
-        self.app_id = app_id
-        self.secret_key = secret_key
+        checks.option("shapes", shapes, ("events", "concept"))
+        checks.option("scheme", scheme, ("raw", "compact", "php"))
+        checks.option("envelope", envelope, ("3.0", "2.0"))
+        self.app_id, self.secret_key = checks.own_credentials(app_id, secret_key)
         self.clock = Clock(time_scale=time_scale) if clock is None else clock
         self.faults = Faults()
         self.requests: list[RecordedRequest] = []
@@ -135,14 +134,17 @@ class Sandbox:
 
         Raises:
             OSError: the port is taken, or the host is none of this machine's.
+            RuntimeError: it is open already.
 
         """
+        if self._runner is not None:
+            raise RuntimeError("the sandbox is running already")
         app = web.Application(middlewares=[guard({self._host, *self._hosts})])
         app.on_response_prepare.append(add_headers)
         Control(self).add_to(app)
         Api(self._provider, self.clock, self.faults, self._note).add_to(app)
         Checkout(self._provider, self._merchant, self.clock.time_scale).add_to(app)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, self._host, self._port).start()
@@ -159,10 +161,10 @@ class Sandbox:
             self._timekeeper.cancel()
             await asyncio.gather(self._timekeeper, return_exceptions=True)
             self._timekeeper = None
-        await self._courier.close()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+        await self._courier.close()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -326,6 +328,5 @@ class Sandbox:
     async def _keep_time(self) -> None:
         """Let sessions expire and refunds complete when nobody asks for them."""
         while True:
-            latest = self.clock.now() + _LONGEST_NAP
-            await self.clock.sleep_until(min(self._ledger.next_due() or latest, latest))
+            await self.clock.sleep_until(self._ledger.look_again())
             self._ledger.settle()

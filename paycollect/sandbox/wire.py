@@ -54,13 +54,16 @@ def loads(body: bytes) -> JsonValue:
     """Read JSON, numbers with a point as Decimals.
 
     Raises:
-        ValueError: anything that is not strict JSON in UTF-8, or is nested too deeply.
+        ValueError: anything that is not strict JSON in UTF-8, has half of a surrogate pair, or is
+            nested too deeply. PHP, in which the provider's examples are written, refuses the same.
 
     """
     try:
         value: JsonValue = json.loads(
             body.decode(), parse_float=Decimal, parse_constant=_no_constant
         )
+        if b"\\u" in body:
+            dumps(value).encode()
     except RecursionError:
         raise ValueError("nested too deeply") from None
     return value

@@ -207,6 +207,24 @@ async def test_a_form_without_the_pages_token_does_nothing(
     assert sandbox.collection(record.collection_id).status == "PENDING"
 
 
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/json", b"{}"),
+        ("multipart/form-data; boundary=x", b"nonsense"),
+        ("application/x-www-form-urlencoded; charset=nonsense", b"csrf=\xff&action=pay"),
+        ("application/x-www-form-urlencoded", b"a=1&" * 100),
+    ],
+)
+async def test_a_form_that_is_none_does_nothing(
+    call: Caller, sandbox: Sandbox, kind: str, body: bytes
+) -> None:
+    """Whatever is sent: never a 500."""
+    record = await _open(sandbox)
+    url, headers = sandbox.checkout_url(record.collection_id), {"Content-Type": kind}
+    assert (await call.send("POST", url, data=body, headers=headers)).status == 403
+
+
 async def test_the_token_of_one_session_does_not_serve_another(
     call: Caller, sandbox: Sandbox
 ) -> None:

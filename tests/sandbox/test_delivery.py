@@ -393,6 +393,18 @@ async def test_a_closed_sandbox_sends_nothing(closed: Sandbox) -> None:
         await closed.send_test(url="http://localhost:9/")
 
 
+async def test_closing_ends_the_wait_for_deliveries(merchant: Merchant) -> None:
+    """Whoever waits for them is not left waiting."""
+    merchant.gate = asyncio.Event()
+    async with Sandbox(time_scale=0) as sandbox:
+        await sandbox.pay((await sandbox.create(_order(merchant))).collection_id)
+        await merchant.arrived()
+        waiting = asyncio.create_task(sandbox.drained())
+        await asyncio.sleep(0)
+    await waiting
+    merchant.gate.set()
+
+
 async def test_no_redirect_is_followed(
     sandbox: Sandbox, merchant: Merchant, http: aiohttp.ClientSession
 ) -> None:

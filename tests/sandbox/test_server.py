@@ -1,12 +1,13 @@
 """The sandbox as an object: opening, closing, addresses."""
 
 import socket
+from typing import Any
 
 import aiohttp
 import pytest
 
 from paycollect import sandbox as front_door
-from paycollect.sandbox import Clock, Sandbox
+from paycollect.sandbox import Clock, RefusedError, Sandbox
 from tests.sandbox.conftest import ORDER, Caller
 
 
@@ -55,6 +56,54 @@ async def test_it_listens_on_ipv6_too(http: aiohttp.ClientSession) -> None:
             assert (await Caller(sandbox, http).send("GET", "/")).status == 200
     except OSError:  # pragma: no cover - depends on the machine
         pytest.skip("this machine has no IPv6 loopback")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"shapes": "event"},
+        {"scheme": "json"},
+        {"envelope": "1.0"},
+        {"app_id": "short"},
+        {"secret_key": "too-short"},
+        {"time_scale": -1},
+    ],
+)
+def test_an_option_that_is_none_is_refused(options: dict[str, Any]) -> None:
+    """With its name, rather than being ignored."""
+    with pytest.raises(ValueError, match=next(iter(options))):
+        Sandbox(**options)
+
+
+async def test_it_is_opened_once(sandbox: Sandbox) -> None:
+    """A second opening would lose the first port."""
+    with pytest.raises(RuntimeError, match="running already"):
+        await sandbox.start()
+
+
+async def test_it_comes_back_where_it_was() -> None:
+    """Closed and opened again, it has the same address and the same books."""
+    sandbox = Sandbox(time_scale=0)
+    async with sandbox:
+        url, record = sandbox.url, await sandbox.create(ORDER)
+    async with sandbox:
+        assert sandbox.url == url
+        assert sandbox.collection(record.collection_id) == record
+
+
+@pytest.mark.parametrize("metadata", [{"half": "\ud800"}, {"when": object()}])
+async def test_metadata_must_be_json(sandbox: Sandbox, metadata: dict[str, object]) -> None:
+    """Also where it does not come as JSON."""
+    with pytest.raises(RefusedError) as refusal:
+        await sandbox.create(ORDER | {"metadata": metadata})
+    assert refusal.value.fields == {"metadata": "must be JSON"}
+
+
+async def test_a_text_must_be_unicode(sandbox: Sandbox) -> None:
+    """Half of a surrogate pair could never be sent."""
+    with pytest.raises(RefusedError) as refusal:
+        await sandbox.create(ORDER | {"orderId": "\ud800"})
+    assert refusal.value.fields == {"orderId": "must be well-formed Unicode"}
 
 
 async def test_a_clock_can_be_shared() -> None:

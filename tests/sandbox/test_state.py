@@ -189,10 +189,12 @@ def test_the_listener_is_told_every_change(
 
 
 def test_the_books_say_when_to_look_again(ledger: Ledger, time: Time) -> None:
-    """At the end of the first session, and never if there is none."""
-    assert ledger.next_due() is None
+    """At the end of the first session, and in time for any that may still be opened."""
+    assert ledger.look_again() == NOW + LIFETIME
     _open(ledger)
-    assert ledger.next_due() == time.now + LIFETIME
+    time.now += timedelta(minutes=1)
+    assert ledger.look_again() == NOW + LIFETIME
+    assert Ledger(time, refund_delay=5).look_again() == time.now + timedelta(seconds=5)
 
 
 def test_the_newest_collection_comes_first(ledger: Ledger) -> None:
