@@ -51,17 +51,17 @@ def open_body(body: Body, max_size: int) -> Opened:
 
 
 def _read_body(body: Body, max_size: int) -> bytes:
+    # What is too large is measured before it is copied.
     if isinstance(body, str):
-        # A text has at least as many bytes as characters: what is too long is cut, not encoded.
-        raw = _encode(body[: max_size + 1])
+        raw = _encode(body) if len(body) <= max_size else None
     elif isinstance(body, _BYTES):
-        raw = body if type(body) is bytes else bytes(memoryview(body)[: max_size + 1])
+        raw = bytes(body) if memoryview(body).nbytes <= max_size else None
     else:
         raise TypeError(
             f"body: the bytes of the request are needed, not {type(body).__name__}, because the"
             " signature covers them exactly: read the body before any framework parses it"
         )
-    if len(raw) > max_size:
+    if raw is None or len(raw) > max_size:
         raise PayloadError(f"the body is larger than {max_size} bytes", status_hint=413)
     return raw
 

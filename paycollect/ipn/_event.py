@@ -32,6 +32,7 @@ from paycollect.models import JsonValue, Payer, ReadOnlyDict
 from paycollect.status import PaymentStatus
 
 
+# No slot for weak references: Python 3.11 lets a draft become an event only without.
 @frozen(kw_only=True, weakref_slot=False)
 class WebhookEvent:
     """One delivery of the provider's notice that something happened.
@@ -235,12 +236,11 @@ def _put_values(draft: Any, data: dict[str, Value]) -> None:
     draft.amount = _money("amount", get("amount"))
     draft.fee = _money("fee", _either(data, "fee", "charge"))
     draft.net_amount = _money("netAmount", get("netAmount"))
+    completed_at = get("completedAt")
+    stamp = get("timestamp") if completed_at is None else completed_at
+    draft.occurred_at = _instant("timestamp", stamp)
+    draft.expires_at = _instant("expiresAt", get("expiresAt"))
     _check_payer(data)
-    occurred_at = data.get("completedAt")
-    draft.occurred_at = _instant(
-        "time", data.get("timestamp") if occurred_at is None else occurred_at
-    )
-    draft.expires_at = _instant("expiresAt", data.get("expiresAt"))
 
 
 def _either(data: dict[str, Value], one: str, other: str) -> Value:

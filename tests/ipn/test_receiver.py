@@ -163,6 +163,15 @@ def test_kinds_of_body(make: Any) -> None:
     assert ipn.parse_webhook(make(body), secret=SECRET).data["name"] == "José 😀"
 
 
+def test_a_view_of_any_shape() -> None:
+    """A memoryview need not be flat."""
+    body = signed(PAID)
+    body += b" " * (-len(body) % 2)
+    view = memoryview(body).cast("B", [2, len(body) // 2])
+    assert ipn.verify_webhook(view, secret=SECRET).scheme == "raw"
+    assert ipn.verify_webhook(memoryview(body)[::-1][::-1], secret=SECRET).scheme == "raw"
+
+
 def test_a_parsed_body_is_a_mistake_of_the_caller() -> None:
     """The message explains why the bytes are needed."""
     with pytest.raises(TypeError, match="bytes of the request"):
