@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+from functools import cache
 
 from tests.session.messages import Reply, failure
 from tests.session.provider import Exchange, Fault
@@ -117,7 +118,17 @@ def flood(megabytes: int, written: list[int]) -> Fault:
     return fault
 
 
+def packed(data: bytes) -> bytes:
+    """Pack data with gzip."""
+    return gzip.compress(data, 9)
+
+
+@cache
+def _bomb(megabytes: int) -> bytes:
+    return packed(b" " * (megabytes * 1024 * 1024))
+
+
 def gzip_bomb(megabytes: int) -> Fault:
     """Answer with a small gzip that unpacks to many megabytes of spaces."""
-    body = gzip.compress(b" " * (megabytes * 1024 * 1024), 9)
+    body = _bomb(megabytes)
     return text(200, body, "application/json", Content_Encoding="gzip")

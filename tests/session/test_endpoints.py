@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -290,11 +291,7 @@ def test_no_collection_id_ever_leaves_its_place(collection_id: str) -> None:
     ):
         try:
             request = build()
-        except ValueError as error:
-            assert str(error).startswith("collection_id: ")
-        else:
-            assert request.path.removesuffix("/refund") == "/collections/" + collection_id
-            assert collection_id.replace("-", "").replace("_", "").isalnum() or not (
-                set(collection_id) - set("-_")
-            )
-            assert collection_id.isascii()
+        except ValueError:
+            continue
+        assert request.path.removesuffix("/refund") == "/collections/" + collection_id
+        assert re.fullmatch(r"[A-Za-z0-9_-]{1,128}", collection_id)

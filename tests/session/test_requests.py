@@ -25,7 +25,8 @@ USER_AGENT = (
 )
 
 Action = Callable[[SessionManager], Awaitable[Any]]
-CASES: dict[str, tuple[Action, str, str, bytes | None]] = {
+Case = tuple[Action, str, str, bytes | None]
+CASES: dict[str, Case] = {
     "create, least": (
         lambda pay: pay.create_checkout(amount="25.00", order_id="INV-001", description="Plan"),
         "POST",
@@ -76,8 +77,10 @@ CASES: dict[str, tuple[Action, str, str, bytes | None]] = {
             date_to="2026-01-31",
         ),
         "GET",
-        "/collections?page=2&limit=100&status=PENDING&orderId=A%26B%3DC+%2F%23%C3%A9"
-        "&reference=REF&dateFrom=2026-01-02&dateTo=2026-01-31",
+        (
+            "/collections?page=2&limit=100&status=PENDING&orderId=A%26B%3DC+%2F%23%C3%A9"
+            "&reference=REF&dateFrom=2026-01-02&dateTo=2026-01-31"
+        ),
         None,
     ),
     "find": (
@@ -109,8 +112,10 @@ CASES: dict[str, tuple[Action, str, str, bytes | None]] = {
             date_to=date(2026, 2, 1),
         ),
         "GET",
-        "/refunds?page=3&limit=1&status=FAILED&collectionId=SCI1"
-        "&dateFrom=2026-01-01&dateTo=2026-02-01",
+        (
+            "/refunds?page=3&limit=1&status=FAILED&collectionId=SCI1"
+            "&dateFrom=2026-01-01&dateTo=2026-02-01"
+        ),
         None,
     ),
     "refund reasons": (lambda pay: pay.list_refund_reasons(), "GET", "/refunds/reasons", None),
@@ -155,16 +160,10 @@ CASES: dict[str, tuple[Action, str, str, bytes | None]] = {
 }
 
 
-@pytest.mark.parametrize(("action", "method", "target", "body"), CASES.values(), ids=CASES)
-async def test_what_a_call_sends(
-    make: MakeManager,
-    provider: Provider,
-    action: Action,
-    method: str,
-    target: str,
-    body: bytes | None,
-) -> None:
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+async def test_what_a_call_sends(make: MakeManager, provider: Provider, case: Case) -> None:
     """A call sends this method, path, query, body and headers, and nothing else."""
+    action, method, target, body = case
     pay = make(retry=RetryPolicy(max_retries=0))
     with suppress(PayCollectError):  # what comes back is another test's matter
         await action(pay)

@@ -261,7 +261,7 @@ async def test_two_processes_make_one_token_request(provider: Provider, path: Pa
 
 def locked(path: Path) -> IO[str]:
     """Hold the lock, as another process would, until the file is closed."""
-    other = Path(f"{path}.lock").open("w")
+    other = Path(f"{path}.lock").open("w")  # noqa: SIM115  the caller closes it
     fcntl.flock(other, fcntl.LOCK_EX)
     return other
 

@@ -1,0 +1,292 @@
+"""Waiting for a payment: patient, polite, and with a clear end."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from paycollect import (
+    ClosedError,
+    Collection,
+    DeadlineExceededError,
+    NotFoundError,
+    PaymentStatus,
+    SessionManager,
+)
+from tests.session import faults
+from tests.session.clocks import CrowdClock, FakeClock, StuckClock
+from tests.session.conftest import MakeManager
+from tests.session.messages import Json
+from tests.session.provider import Exchange, Fault, Provider
+
+GET = "GET /collections/{id}"
+ID = "SCI0001"
+
+
+@pytest.fixture(autouse=True)
+def order(provider: Provider) -> Json:
+    """Have one order that nobody has paid yet, and that lasts."""
+    return provider.add_order("INV-001", expiresAt="2999-01-01T00:00:00Z")
+
+
+def dated(moment: datetime | str) -> Fault:
+    """Answer honestly, with a Date by the provider's own clock."""
+
+    async def fault(exchange: Exchange) -> None:
+        reply = exchange.commit()
+        text = moment if isinstance(moment, str) else format_datetime(moment, usegmt=True)
+        reply.headers["Date"] = text
+        await exchange.send(reply)
+
+    return fault
+
+
+@pytest.mark.parametrize("state", [state for state in PaymentStatus if state != "PENDING"])
+async def test_it_ends_with_a_final_state(
+    pay: SessionManager, provider: Provider, order: Json, clock: FakeClock, state: str
+) -> None:
+    """The wait ends as soon as the state is final, whichever it is."""
+
+    async def after_three() -> None:
+        if provider.count(GET) == 3:
+            order["status"] = state
+
+    clock.meanwhile = after_three
+    assert (await pay.wait_for_payment(ID)).status == state
+    assert provider.count(GET) == 4
+
+
+async def test_an_unknown_state_is_waited_on(
+    pay: SessionManager, provider: Provider, order: Json, clock: FakeClock
+) -> None:
+    """A state that the SDK does not know may still become a payment."""
+    order["status"] = "UNDER_REVIEW"
+
+    async def later() -> None:
+        if provider.count(GET) == 2:
+            order["status"] = "COMPLETED"
+
+    clock.meanwhile = later
+    assert (await pay.wait_for_payment(ID)).status == "COMPLETED"
+
+
+async def test_intervals_grow_with_jitter(pay: SessionManager, clock: FakeClock) -> None:
+    """Intervals grow from 2 seconds by half to 30, each a quarter more or less."""
+    with pytest.raises(DeadlineExceededError):
+        await pay.wait_for_payment(ID, timeout=600)
+    waits = [seconds for seconds in clock.sleeps if seconds][:-1]  # the last one is cut to fit
+    middle = [min(2.0 * 1.5**n, 30.0) for n in range(len(waits))]
+    assert len(waits) > 15
+    for wait, mean in zip(waits, middle, strict=True):
+        assert 0.75 * mean <= wait <= 1.25 * mean
+    assert len({wait / mean for wait, mean in zip(waits, middle, strict=True)}) > 10
+
+
+async def test_it_ends_with_the_time_given(
+    pay: SessionManager, provider: Provider, clock: FakeClock
+) -> None:
+    """A wait ends at its timeout, after one last look, and tells the last state."""
+    began = clock.now
+    with pytest.raises(
+        DeadlineExceededError, match=r"within 100 s; its state was PENDING"
+    ) as caught:
+        await pay.wait_for_payment(ID, timeout=100)
+    assert clock.now - began == pytest.approx(100)
+    assert caught.value.collection is not None
+    assert caught.value.collection.status is PaymentStatus.PENDING
+    assert caught.value.is_retryable
+    assert provider.requests[-1].key == GET
+
+
+async def test_a_payment_at_the_last_moment_is_seen(
+    pay: SessionManager, order: Json, clock: FakeClock
+) -> None:
+    """The last look of a wait is at its very end."""
+    began = clock.now
+
+    async def at_the_end() -> None:
+        if clock.now >= began + 100:
+            order["status"] = "COMPLETED"
+
+    clock.meanwhile = at_the_end
+    assert (await pay.wait_for_payment(ID, timeout=100)).status == "COMPLETED"
+
+
+async def test_it_waits_no_longer_than_a_session_lasts(
+    pay: SessionManager, order: Json, clock: FakeClock
+) -> None:
+    """Without a timeout a wait lasts 62 minutes at most."""
+    began = clock.now
+    with pytest.raises(DeadlineExceededError):
+        await pay.wait_for_payment(ID)
+    assert clock.now - began == pytest.approx(62 * 60)
+
+
+@pytest.mark.parametrize(
+    ("times", "minutes", "over"),
+    [
+        ({"expiresAt": "2027-01-15T09:00:00Z"}, 61.9, False),
+        ({"expiresAt": "2027-01-15T09:00:00Z"}, 62.0, True),
+        ({"expiresAt": None}, 61.9, False),
+        ({"expiresAt": None}, 62.0, True),
+        ({"expiresAt": None, "createdAt": None}, 9999.0, False),
+        ({"expiresAt": "9999-12-31T23:59:59Z"}, 9999.0, False),
+        ({"expiresAt": None, "createdAt": "9999-12-31T23:59:59Z"}, 9999.0, False),
+        ({"expiresAt": "0001-01-01T00:00:00Z"}, 0.0, True),
+    ],
+)
+async def test_it_ends_when_the_session_is_over(
+    pay: SessionManager, provider: Provider, order: Json, times: Json, minutes: float, over: bool
+) -> None:
+    """Two minutes after the session's end by the provider's clock, a pending one is given."""
+    order.update(times)
+    now = datetime(2027, 1, 15, 8, tzinfo=UTC) + timedelta(minutes=minutes)
+    provider.always(GET, dated(now))
+    if over:
+        collection = await pay.wait_for_payment(ID, timeout=1)
+        assert collection.status is PaymentStatus.PENDING
+        assert provider.count(GET) == 1
+    else:
+        with pytest.raises(DeadlineExceededError):
+            await pay.wait_for_payment(ID, timeout=1)
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", "Fri, 31 Dec 9999 23:59:59 -2300", "\xff"])
+async def test_a_senseless_date_is_passed_over(
+    pay: SessionManager, provider: Provider, clock: FakeClock, date: str
+) -> None:
+    """Where the provider's clock cannot be read, our own serves."""
+    provider.orders["INV-001"]["expiresAt"] = "2027-01-15T08:05:00Z"
+    provider.always(GET, dated(date))
+    clock.wall = datetime(2027, 1, 15, 8, tzinfo=UTC).timestamp()
+    await pay.wait_for_payment(ID)
+    assert 7 * 60 <= clock.wall - datetime(2027, 1, 15, 8, tzinfo=UTC).timestamp() < 8 * 60
+
+
+async def test_the_last_second_of_the_calendar(
+    pay: SessionManager, provider: Provider, clock: FakeClock
+) -> None:
+    """A Date at the end of all time is no reason to fail."""
+
+    async def fault(exchange: Exchange) -> None:
+        clock.advance(5)
+        await dated("Fri, 31 Dec 9999 23:59:59 GMT")(exchange)
+
+    provider.always(GET, fault)
+    provider.orders["INV-001"]["expiresAt"] = None
+    provider.orders["INV-001"]["createdAt"] = None
+    with pytest.raises(DeadlineExceededError):
+        await pay.wait_for_payment(ID, timeout=60)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [faults.says(500), faults.says(408), faults.dropped_before_commit, faults.truncated_after_commit],
+    ids=["500", "408", "dropped", "truncated"],
+)  # fmt: skip
+async def test_passing_failures_are_waited_out(
+    pay: SessionManager, provider: Provider, order: Json, fault: Fault
+) -> None:
+    """A wait survives an outage of any length within its time."""
+    order["status"] = "COMPLETED"
+    provider.script(GET, *[fault] * 6)
+    assert (await pay.wait_for_payment(ID)).status == "COMPLETED"
+
+
+async def test_the_providers_wait_is_kept(
+    pay: SessionManager, provider: Provider, order: Json, clock: FakeClock
+) -> None:
+    """A Retry-After longer than the interval is waited for."""
+    order["status"] = "COMPLETED"
+    provider.script(GET, faults.says(429, Retry_After="77"))
+    await pay.wait_for_payment(ID)
+    assert 77.0 in clock.sleeps
+
+
+async def test_a_wait_beyond_the_time_given_is_not_begun(
+    pay: SessionManager, provider: Provider, clock: FakeClock
+) -> None:
+    """A Retry-After beyond the timeout ends the wait at once."""
+    provider.script(GET, faults.says(429, Retry_After="77"))
+    with pytest.raises(DeadlineExceededError, match="could not be learnt") as caught:
+        await pay.wait_for_payment(ID, timeout=60)
+    assert caught.value.collection is None
+    assert sum(clock.sleeps) == 0
+
+
+async def test_an_unknown_payment_is_not_waited_for(
+    pay: SessionManager, provider: Provider
+) -> None:
+    """A collection that is not there ends the wait."""
+    with pytest.raises(NotFoundError):
+        await pay.wait_for_payment("SCI9999")
+    assert provider.count(GET) == 1
+
+
+async def test_a_wait_can_be_cancelled(make: MakeManager) -> None:
+    """Cancelling a wait ends it at once."""
+    clock = StuckClock()
+    wait = asyncio.create_task(make(clock=clock).wait_for_payment(ID))
+    await clock.asleep.wait()
+    wait.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await wait
+
+
+async def test_closing_ends_a_wait(make: MakeManager) -> None:
+    """Closing the manager ends a wait in its pause, with a clear error."""
+    clock = StuckClock()
+    pay = make(clock=clock)
+    wait = asyncio.create_task(pay.wait_for_payment(ID))
+    await clock.asleep.wait()
+    await pay.aclose()
+    with pytest.raises(ClosedError):
+        await asyncio.wait_for(wait, 2)
+
+
+@pytest.mark.parametrize(
+    ("timeout", "kind"),
+    [(0, ValueError), (-1, ValueError), (float("nan"), ValueError), ("5", TypeError), (True, TypeError)],
+)  # fmt: skip
+async def test_a_senseless_timeout(
+    pay: SessionManager,
+    timeout: float,  # noqa: ASYNC109  the SDK's own
+    kind: type[Exception],
+) -> None:
+    """A timeout that makes no sense is refused by name."""
+    with pytest.raises(kind, match=r"^timeout: "):
+        await pay.wait_for_payment(ID, timeout=timeout)
+
+
+async def test_a_thousand_waits_are_polite(make: MakeManager, provider: Provider) -> None:
+    """A thousand waits at once make no more than 20 requests in any second."""
+    crowd = 1000
+    clock = CrowdClock(crowd)
+    pay = make(clock=clock)
+    asked: list[float] = []
+
+    async def note(exchange: Exchange) -> None:
+        asked.append(clock.now)
+        await exchange.send(exchange.commit())
+
+    provider.always(GET, note)
+
+    async def wait() -> Collection | BaseException:
+        try:
+            return await pay.wait_for_payment(ID, timeout=30)
+        except DeadlineExceededError as error:
+            return error
+        finally:
+            clock.leave()
+
+    results = await asyncio.gather(*(wait() for _ in range(crowd)))
+    assert all(isinstance(result, DeadlineExceededError) for result in results)
+    assert crowd <= len(asked) <= crowd * 2
+    seconds = [
+        sum(start <= moment < start + 1 for moment in asked) for start in range(int(asked[-1]))
+    ]
+    assert max(seconds) <= 21
+    assert sum(seconds[:10]) >= 190
