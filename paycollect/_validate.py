@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -31,6 +31,8 @@ _PLAIN_URL: Final = re.compile(
     r"(?:[/?#][\x21-\x5b\x5d-\x7e]{0,1500})?",
     re.ASCII,
 )
+_CENT: Final = Decimal("0.01")
+_EXACT: Final = Context(prec=40)  # the caller's own context may round to fewer digits
 _SAFE_URL: Final = re.compile(r"[^\x00-\x20\x7f\\]{1,2048}")
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode
 
@@ -49,7 +51,7 @@ def amount(value: object, *, name: str = "amount", least: int | Decimal = 1) -> 
         raise ValueError(f"{name}: must be finite, and not out of all proportion")
     if number < least:
         raise ValueError(f"{name}: must be at least {least}")
-    if number != round(number, 2):
+    if number != number.quantize(_CENT, context=_EXACT):
         raise ValueError(f"{name}: at most 2 decimals")
     return number
 
@@ -115,7 +117,7 @@ def base_url(value: object) -> str:
     """Check the API's address, and give it without a trailing slash."""
     good = secure_url(value, "base_url")
     parts = urlsplit(good)
-    if parts.query or parts.fragment or "@" in parts.netloc:
+    if "?" in good or "#" in good or "@" in parts.netloc:  # also an empty query: paths go after it
         raise ValueError("base_url: must have no credentials, query or fragment")
     try:
         (parts.hostname or "").encode("idna")
