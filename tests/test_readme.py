@@ -88,6 +88,8 @@ async def test_settings_from_the_environment(
     async with code["shared_token"]() as pay:
         assert await pay.find_by_order_id("INV-001") is not None
     assert (tmp_path / "paycollect-token.json").exists()
+    body = sign_webhook({"collectionId": "SCI1"}, "whsec_of_somebody_else")
+    assert "secret" in code["diagnose"](body)
     async with code["impatient"]() as pay:
         found = await pay.find_by_order_id("INV-001")
         await code["in_a_hurry"](pay, found.collection_id)
