@@ -11,7 +11,6 @@ import asyncio
 import itertools
 import secrets
 import time
-from collections import deque
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
@@ -37,7 +36,6 @@ ANSWER_LIMIT: Final = 10.0
 _HELD_BACK: Final = timedelta(seconds=60)
 _HEADERS: Final = {"Content-Type": "application/json", "User-Agent": "paycollect-sandbox"}
 _ANSWER_SHOWN: Final = 2000
-_DELIVERIES_KEPT: Final = 1000
 
 State: TypeAlias = Literal["waiting", "sending", "delivered", "failed"]
 
@@ -79,7 +77,6 @@ class Delivery:
     created_at: datetime
     state: State = "waiting"
     next_attempt_at: datetime | None = None
-    held: bool = False
     failures: int = 0
     retries: tuple[float, ...] = ()
     attempts: list[Attempt] = field(default_factory=list)
@@ -102,7 +99,7 @@ class Courier:
         envelope: EnvelopeVersion,
         answer_limit: float = ANSWER_LIMIT,
     ) -> None:
-        self.log: deque[Delivery] = deque(maxlen=_DELIVERIES_KEPT)
+        self.log: list[Delivery] = []
         self._clock = clock
         self._faults = faults
         self._settings = settings
@@ -112,6 +109,8 @@ class Courier:
         self._pulse = Pulse()
         self._numbers = itertools.count(1)
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._unfinished: dict[int, Delivery] = {}
+        self._held: list[Delivery] = []
         self._http: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
@@ -131,6 +130,7 @@ class Courier:
         if self._http is not None:
             await self._http.close()
             self._http = None
+        self._unfinished.clear()
         self._pulse.beat()
 
     def send(self, notice: Notice, url: str, collection_id: str | None = None) -> Delivery:
@@ -164,12 +164,23 @@ class Courier:
 
     async def drained(self) -> None:
         """Wait until no delivery is under way and none is due."""
-        while self._http and any(delivery.is_due(self._clock.now()) for delivery in self.log):
+        while self._http and self._is_busy():
             await self._pulse.wait()
+
+    @property
+    def _client(self) -> aiohttp.ClientSession:
+        if self._http is None:
+            raise RuntimeError("the sandbox is not running")
+        return self._http
+
+    def _is_busy(self) -> bool:
+        now = self._clock.now()
+        return any(delivery.is_due(now) for delivery in self._unfinished.values())
 
     def _enter(
         self, notice: Notice, url: str, collection_id: str | None, retries: tuple[float, ...]
     ) -> Delivery:
+        _ = self._client  # refuses if there is none, before anything is on record
         now = self._clock.now()
         delivery = Delivery(
             delivery_id=next(self._numbers),
@@ -181,13 +192,13 @@ class Courier:
             retries=retries,
         )
         self.log.append(delivery)
-        self._pulse.beat()
+        self._unfinished[delivery.delivery_id] = delivery
         return delivery
 
     def _start_now(self, delivery: Delivery) -> None:
-        delivery.held = False
         delivery.state = "waiting"
         delivery.next_attempt_at = self._clock.now()
+        self._unfinished[delivery.delivery_id] = delivery
         self._schedule(delivery)
 
     def _schedule(self, delivery: Delivery) -> None:
@@ -205,12 +216,11 @@ class Courier:
     async def _try(self, delivery: Delivery) -> None:
         fault = self._faults.take(f"webhook {delivery.notice.event}")
         if fault is not None and fault.kind == "reordered":
-            delivery.held = True
+            self._held.append(delivery)
             delivery.next_attempt_at = self._clock.now() + _HELD_BACK
         else:
-            delivery.held = False
+            self._held = [held for held in self._held if held is not delivery]
             delivery.state = "sending"
-            self._pulse.beat()
             attempt = await self._attempt(delivery, fault)
             if fault is not None and fault.kind == "duplicated":
                 await self._attempt(delivery, fault)
@@ -227,11 +237,13 @@ class Courier:
         else:
             delivery.state, delivery.next_attempt_at = "failed", None
         delivery.failures += 1
+        if delivery.next_attempt_at is None:
+            self._unfinished.pop(delivery.delivery_id, None)
 
     def _release_held(self) -> None:
-        for delivery in self.log:
-            if delivery.held:
-                self._start_now(delivery)
+        held, self._held = self._held, []
+        for delivery in held:
+            self._start_now(delivery)
 
     async def _attempt(self, delivery: Delivery, fault: Fault | None) -> Attempt:
         body = delivery.notice.body(self._secret(fault), self._scheme, self._envelope)
@@ -249,9 +261,7 @@ class Courier:
         return attempt
 
     async def _post(self, url: str, body: bytes) -> tuple[str, int]:
-        if self._http is None:
-            raise RuntimeError("the sandbox is not running")
-        async with self._http.post(
+        async with self._client.post(
             url, data=body, headers=_HEADERS, allow_redirects=False
         ) as response:
             answer = await response.content.read(_ANSWER_SHOWN)

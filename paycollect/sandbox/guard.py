@@ -73,9 +73,10 @@ def _hostname(host: str) -> str:
 
 
 def _is_foreign(request: web.Request) -> bool:
-    origin = request.headers.get("Origin", f"http://{request.host}")
+    # By its host and port alone, as a proxy may speak https to the browser.
+    origin = request.headers.get("Origin", f"//{request.host}").partition("//")[2]
     site = request.headers.get("Sec-Fetch-Site", "same-origin")
-    return origin != f"http://{request.host}" or site not in {"same-origin", "none"}
+    return origin != request.host or site not in {"same-origin", "none"}
 
 
 def _forbidden(sentence: str) -> web.Response:
