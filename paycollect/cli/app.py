@@ -39,14 +39,21 @@ def main(argv: Sequence[str]) -> int:
     return Exit.OK
 
 
-@app.callback()
-def _root(
-    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
-) -> None:
-    """Payments: try them, create them, look after them."""
-    if version:
+def _show_version(wanted: bool) -> None:
+    if wanted:
         show.line(f"paycollect {__version__}")
         end(Exit.OK)
+
+
+@app.callback()
+def _root(
+    *,
+    _: Annotated[
+        bool,
+        typer.Option("--version", help="Show it.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Payments: try them, create them, look after them."""
 
 
 def _demo(

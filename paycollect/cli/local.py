@@ -6,14 +6,17 @@ import asyncio
 import os
 import signal
 import sys
-from contextlib import suppress
-from typing import Final, Literal, TypeAlias
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from paycollect import demo as _demo
 from paycollect.cli.exits import Exit, UsageError
 from paycollect.cli.run import run
 from paycollect.demo.screen import Screen
 from paycollect.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 Shapes: TypeAlias = Literal["events", "concept"]
 Scheme: TypeAlias = Literal["raw", "compact", "php"]
@@ -67,10 +70,26 @@ async def _serve(server: Sandbox, port: int) -> None:
     except (OSError, OverflowError):
         raise UsageError(f"port {port} cannot be opened: choose another with --port") from None
     try:
-        _introduce(_screen(), server)
-        await _told_to_stop()
+        stop = asyncio.Event()
+        with _sigterm(stop.set):
+            _introduce(_screen(), server)
+            await stop.wait()
     finally:
         await server.aclose()
+
+
+@contextmanager
+def _sigterm(act: Callable[[], None]) -> Iterator[None]:
+    """Act on SIGTERM, which a process manager sends; Ctrl-C cancels the command by itself."""
+    loop = asyncio.get_running_loop()
+    # Windows has no signal handlers on a loop; nor has a loop outside of the main thread.
+    with suppress(NotImplementedError, RuntimeError, ValueError):
+        loop.add_signal_handler(signal.SIGTERM, act)
+    try:
+        yield
+    finally:
+        with suppress(NotImplementedError, RuntimeError, ValueError):
+            loop.remove_signal_handler(signal.SIGTERM)
 
 
 def _screen() -> Screen:
@@ -91,16 +110,3 @@ def _introduce(screen: Screen, server: Sandbox) -> None:
         ("WEBHOOK_SECRET", server.webhook_secret),
     ):
         screen.verbatim(f"export PAYCOLLECT_{name}={value}")
-
-
-async def _told_to_stop() -> None:
-    """Wait for SIGTERM, which a process manager sends; Ctrl-C cancels this wait."""
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    # Windows has no signal handlers on a loop; nor has a loop outside of the main thread.
-    with suppress(NotImplementedError, RuntimeError, ValueError):
-        loop.add_signal_handler(signal.SIGTERM, stop.set)
-    try:
-        await stop.wait()
-    finally:
-        with suppress(NotImplementedError, RuntimeError, ValueError):
-            loop.remove_signal_handler(signal.SIGTERM)

@@ -69,11 +69,12 @@ async def _tick(progress: Progress, order: str, longest: float | None) -> None:
     started = time.monotonic()
     while True:
         elapsed = time.monotonic() - started
-        progress.update(task, completed=elapsed, left=_left(elapsed, longest), refresh=True)
+        progress.update(task, completed=elapsed, left=left(elapsed, longest), refresh=True)
         await asyncio.sleep(_TICK_SECONDS)
 
 
-def _left(elapsed: float, longest: float | None) -> str:
+def left(elapsed: float, longest: float | None) -> str:
+    """Tell how much time is left, for people."""
     if longest is None:
         return ""
     seconds = max(round(longest - elapsed), 0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
@@ -55,6 +56,7 @@ class Story:
         self._order = _new_order()
         self._proofs: list[str] = []
         self._chapter = 0
+        self._started = time.monotonic()
 
     async def tell(self, *, lost_answer: bool) -> None:
         """Tell it all.
@@ -147,7 +149,9 @@ class Story:
         )
         answer = await self._browser.press(form, "pay", checkout.checkout_url)
         self._screen.fact("sent", f"POST  the button [{form.buttons['pay'][1]}]")
-        self._screen.fact("received", f"HTTP {answer.status}  go to {answer.location}")
+        self._screen.fact(
+            "received", f"HTTP {answer.status}  go to {self._at_shop(answer.location)}"
+        )
         self._prove(
             "the page sends the browser back to the merchant's callback URL",
             (answer.location or "").startswith(f"{self._shop.url}/return?"),
@@ -234,7 +238,7 @@ class Story:
         visit = self._shop.visits[0]
         if visit.callback is None or visit.collection is None:
             raise StepFailedError(f"the return URL was not understood: {visit.refusal}")
-        self._screen.fact("received", visit.url)
+        self._screen.fact("received", f"GET {self._at_shop(visit.url)}")
         self._screen.fact("says", f"collection {visit.callback.batch}, {visit.callback.status}")
         self._screen.fact("", "nobody signed it: it says which page to show, not what to ship")
         self._prove(
@@ -253,7 +257,7 @@ class Story:
         url = f"{self._shop.url}/return?batch={checkout.collection_id}&status=COMPLETED"
         await self._browser.get(url)
         visit = self._shop.visits[-1]
-        self._screen.fact("received", url)
+        self._screen.fact("received", f"GET {self._at_shop(url)}")
         self._screen.fact("confirm", _refusal(visit))
         self._prove(
             "a typed URL ships nothing",
@@ -262,7 +266,8 @@ class Story:
         )
 
     def _sum_up(self) -> None:
-        self._screen.heading("What was proven")
+        seconds = time.monotonic() - self._started
+        self._screen.heading(f"What was proven, in {seconds:.1f} s")
         for proof in self._proofs:
             self._screen.check(proof)
         self._screen.text()
@@ -288,6 +293,10 @@ class Story:
             f"HTTP {sent.status}  {collection.status}, {collection.amount} {collection.currency},"
             f" order {collection.order_id}",
         )
+
+    def _at_shop(self, url: str | None) -> str:
+        """Leave out the merchant's own address, which everybody knows by now."""
+        return (url or "nowhere").removeprefix(self._shop.url)
 
     def _last_request(self, name: str) -> RecordedRequest:
         return next(r for r in reversed(self._sandbox.requests) if r.name == name)

@@ -1,0 +1,207 @@
+"""checkout create, get, list, find; refund; wait."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+
+from paycollect.cli import progress
+from paycollect.sandbox import drop_after_commit, respond
+from tests.cli.conftest import CREATE, Provider, Terminal
+
+
+def test_create_shows_where_to_send_the_customer(provider: Provider, terminal: Terminal) -> None:
+    """The table of a new checkout holds its URL."""
+    assert terminal(*CREATE) == 0
+    assert f"{provider.sandbox.url}/sci/checkout?batch=" in terminal.out
+
+
+def test_create_keeps_metadata_and_urls(provider: Provider, terminal: Terminal) -> None:
+    """Every option of create reaches the provider."""
+    options = ("--metadata", "a=b=c", "--callback-url", "https://shop.example/r")
+    assert terminal(*CREATE, *options, "--webhook-url", "https://shop.example/w") == 0
+    sent = provider.sandbox.requests[-1].json
+    assert isinstance(sent, dict)
+    assert sent["metadata"] == {"a": "b=c"}
+    assert sent["callbackUrl"] == "https://shop.example/r"
+    assert sent["webhookUrl"] == "https://shop.example/w"
+
+
+def test_json_has_decimals_as_strings_and_iso_instants(
+    provider: Provider, terminal: Terminal
+) -> None:
+    """A machine loses nothing to floats, and needs no guess about zones."""
+    assert terminal(*CREATE, "--json") == 0
+    assert terminal.json["amount"] == "25.00"
+    assert terminal.json["expires_at"].endswith("+00:00")
+
+
+def test_metadata_needs_a_name(provider: Provider, terminal: Terminal) -> None:
+    """A pair without "=" is wrong usage, and nothing is sent."""
+    assert terminal(*CREATE, "--metadata", "a") == 2
+    assert "NAME=VALUE" in terminal.err
+    assert provider.sandbox.requests == []
+
+
+def test_a_wrong_amount_is_wrong_usage(provider: Provider, terminal: Terminal) -> None:
+    """The field is named, and nothing is sent."""
+    assert terminal(*CREATE, "--amount", "0.99") == 2
+    assert "amount" in terminal.err
+    assert provider.sandbox.requests == []
+
+
+def test_a_taken_order_id_is_refused_with_advice(collection_id: str, terminal: Terminal) -> None:
+    """A duplicate is the provider's refusal, and the advice names the command to look."""
+    assert terminal(*CREATE) == 3
+    assert "checkout find" in terminal.err
+
+
+def test_an_existing_checkout_can_be_returned(collection_id: str, terminal: Terminal) -> None:
+    """With --if-exists return a repeat gives the same checkout."""
+    assert terminal(*CREATE, "--if-exists", "return", "--json") == 0
+    assert terminal.json["collection_id"] == collection_id
+    assert terminal.json["recovered"] is True
+
+
+def test_an_unknown_outcome_has_its_own_exit_code(provider: Provider, terminal: Terminal) -> None:
+    """A failing provider is neither a refusal nor wrong usage."""
+    provider.sandbox.faults.always("POST /auth/token", respond(429, {"Retry-After": "9999"}))
+    assert terminal(*CREATE) == 3
+    provider.sandbox.faults.clear()
+    provider.sandbox.faults.always("POST /collections", respond(503, {"Retry-After": "9999"}))
+    assert terminal(*CREATE) == 4
+    assert "look first whether it took effect" in terminal.err
+
+
+def test_an_error_for_machines_is_json_on_stderr(provider: Provider, terminal: Terminal) -> None:
+    """Standard output stays empty, so that nothing is taken for a result."""
+    assert terminal("checkout", "get", "nope", "--json") == 3
+    assert terminal.out == ""
+    assert '"exit_code": 3' in terminal.err
+
+
+def test_wrong_credentials_are_named_without_the_secret(
+    provider: Provider, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The advice names the variables, and no output holds a secret."""
+    monkeypatch.setenv("PAYCOLLECT_SECRET_KEY", "this-is-the-wrong-secret")
+    assert terminal("checkout", "list") == 3
+    assert "PAYCOLLECT_APP_ID" in terminal.err
+    assert "this-is-the-wrong-secret" not in terminal.err + terminal.out
+
+
+def test_get_shows_the_record(collection_id: str, provider: Provider, terminal: Terminal) -> None:
+    """The payer and what was refunded are rows of their own."""
+    provider.do(provider.sandbox.pay(collection_id))
+    assert terminal("checkout", "get", collection_id) == 0
+    assert "COMPLETED" in terminal.out
+    assert "refunds: remaining refundable" in terminal.out
+
+
+def test_find_looks_for_the_exact_order(collection_id: str, terminal: Terminal) -> None:
+    """An order id that only contains the text is not the order."""
+    assert terminal("checkout", "find", "INV-1") == 0
+    assert collection_id in terminal.out
+    assert terminal("checkout", "find", "INV") == 1
+    assert "no collection" in terminal.out
+    assert terminal("checkout", "find", "INV", "--json") == 1
+    assert terminal.json is None
+
+
+def test_list_filters_and_pages(collection_id: str, terminal: Terminal) -> None:
+    """Filters reach the provider, and the page is told."""
+    assert terminal("checkout", "list", "--status", "PENDING", "--limit", "1") == 0
+    assert collection_id in terminal.out
+    assert "page 1 of 1, 1 in all" in terminal.out
+    assert terminal("checkout", "list", "--status", "COMPLETED", "--json") == 0
+    assert terminal.json["items"] == []
+
+
+def test_a_refund_needs_a_yes(
+    collection_id: str, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nobody can be asked, --yes is needed."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    assert terminal("refund", collection_id) == 2
+    assert "--yes" in terminal.err
+
+
+def test_a_refund_can_be_declined(
+    collection_id: str, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anything but a yes refunds nothing."""
+    monkeypatch.setattr(sys, "stdin", Keyboard("\n"))
+    assert terminal("refund", collection_id) == 1
+    assert "Nothing was refunded." in terminal.out
+
+
+def test_a_refund_is_made(
+    collection_id: str,
+    provider: Provider,
+    terminal: Terminal,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After a yes the refund is shown."""
+    provider.do(provider.sandbox.pay(collection_id))
+    monkeypatch.setattr(sys, "stdin", Keyboard("y\n"))
+    assert terminal("refund", collection_id, "--amount", "5.00", "--json") == 0
+    assert terminal.json["amount"] == "5.00"
+
+
+def test_wait_ends_at_once_when_it_is_paid(
+    collection_id: str, provider: Provider, terminal: Terminal
+) -> None:
+    """A final state needs no waiting, and COMPLETED is exit code 0."""
+    provider.do(provider.sandbox.pay(collection_id))
+    assert terminal("wait", collection_id) == 0
+    assert "COMPLETED" in terminal.out
+
+
+def test_wait_says_no_when_it_was_not_paid(
+    collection_id: str, provider: Provider, terminal: Terminal
+) -> None:
+    """Any other final state is exit code 1."""
+    provider.do(provider.sandbox.decline(collection_id))
+    assert terminal("wait", collection_id) == 1
+
+
+def test_wait_gives_up(collection_id: str, terminal: Terminal) -> None:
+    """Still pending after the timeout is neither yes nor no."""
+    assert terminal("wait", collection_id, "--timeout", "0.02") == 4
+    assert "waiting for the payment of INV-1" in terminal.err
+    assert "PENDING" in terminal.err
+
+
+def test_wait_shows_how_long_it_can_take(
+    collection_id: str, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a terminal the time that is left runs down."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert terminal("wait", collection_id, "--timeout", "0.02") == 4
+    assert "0:00 left" in terminal.err
+
+
+def test_nobody_knows_how_long_without_an_expiry() -> None:
+    """Without a limit no time left is shown."""
+    assert progress.left(3, None) == ""
+    assert progress.left(3, 128) == "2:05 left"
+
+
+def test_a_lost_answer_is_recovered(
+    provider: Provider, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A create whose answer was lost shows the checkout that it made."""
+    monkeypatch.setattr("random.random", lambda: 0.0)
+    provider.sandbox.faults.next("POST /collections", drop_after_commit())
+    assert terminal(*CREATE) == 0
+    assert "recovered" in terminal.out
+
+
+class Keyboard(io.StringIO):
+    """A terminal's input."""
+
+    def isatty(self) -> bool:
+        """Pretend that a person sits there."""
+        return True
