@@ -59,7 +59,7 @@ def amount(value: object, *, name: str = "amount", least: int | Decimal = 1) -> 
 def _decimal(value: Decimal | int | str, name: str) -> Decimal:
     if isinstance(value, str) and not _PLAIN_DECIMAL.fullmatch(value):
         raise ValueError(f"{name}: a plain decimal text such as '25.00' is needed")
-    if isinstance(value, int) and abs(value) > 10**_MOST_DIGITS:
+    if isinstance(value, int) and abs(value) >= 10 ** (_MOST_DIGITS + 1):
         raise ValueError(f"{name}: out of all proportion")
     return Decimal(value)
 
