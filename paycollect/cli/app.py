@@ -32,11 +32,12 @@ app: Final = typer.Typer(
 
 def main(argv: Sequence[str]) -> int:
     """Carry out a command line; return its exit code."""
+    code: object = Exit.OK
     try:
         app(list(argv), prog_name="paycollect")
     except SystemExit as end_of_command:
-        return end_of_command.code if isinstance(end_of_command.code, int) else Exit.OK
-    return Exit.OK
+        code = end_of_command.code
+    return code if isinstance(code, int) else Exit.OK
 
 
 def _show_version(wanted: bool) -> None:

@@ -28,11 +28,11 @@ async def wait(pay: SessionManager, collection_id: str, timeout: float | None) -
     collection = await pay.get_collection(collection_id)
     if collection.status.is_final:
         return collection
-    async with _display(collection, _longest(collection, timeout)):
+    async with _display(collection, longest_wait(collection, timeout)):
         return await pay.wait_for_payment(collection_id, timeout=timeout)
 
 
-def _longest(collection: Collection, timeout: float | None) -> float | None:
+def longest_wait(collection: Collection, timeout: float | None) -> float | None:
     """Tell for how many seconds there is something to wait for; None where nobody knows."""
     limits = [] if timeout is None else [timeout]
     if collection.expires_at is not None:

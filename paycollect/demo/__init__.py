@@ -69,7 +69,7 @@ async def run(
                     retry=_RETRY,
                 )
             )
-            shop = await stack.enter_async_context(Shop(pay, sandbox.webhook_secret))
+            shop = await stack.enter_async_context(Shop(pay, sandbox.webhook_secret).open())
             if lost_answer:
                 sandbox.faults.next("POST /collections", drop_after_commit())
             stage = Stage(

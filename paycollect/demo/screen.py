@@ -124,9 +124,9 @@ class Screen:
             self._stream.flush()
 
     async def _spin(self, text: str, now: Callable[[], float]) -> None:
-        started = now()
-        for sign in itertools.cycle(self._signs["spinner"]):
-            line = f"   {sign} {text} {now() - started:.0f} s"
+        started, signs = now(), itertools.cycle(self._signs["spinner"])
+        while True:
+            line = f"   {next(signs)} {text} {now() - started:.0f} s"
             self._stream.write(_CLEAR_LINE + self._styled(line[: self._width - 1], "label"))
             self._stream.flush()
             await asyncio.sleep(_FRAME_SECONDS)

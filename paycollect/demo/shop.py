@@ -7,6 +7,7 @@ The law of this room: the webhook and the browser only say where to look; nothin
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING
@@ -17,9 +18,8 @@ from paycollect import ipn
 from paycollect.errors import PayCollectError, PaymentNotConfirmedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
     from decimal import Decimal
-    from types import TracebackType
     from typing import Self
 
     from paycollect.models import Checkout, Collection
@@ -59,7 +59,7 @@ class Visit:
 
 @dataclass(slots=True)
 class Shop:
-    """The service: use it as `async with Shop(pay, webhook_secret) as shop`."""
+    """The service: use it as `async with Shop(pay, webhook_secret).open() as shop`."""
 
     pay: SessionManager
     webhook_secret: str = field(repr=False)
@@ -71,26 +71,21 @@ class Shop:
     url: str = ""
     _seen: set[str] = field(default_factory=set)
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
-    _runner: web.AppRunner | None = None
 
-    async def __aenter__(self) -> Self:
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Self]:
+        """Serve on a free port of loopback."""
         app = web.Application()
         app.router.add_post("/webhook", self._on_webhook)
         app.router.add_get("/return", self._on_return)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+            yield self
+        finally:
+            await runner.cleanup()
 
     async def sell(self, order: Order) -> Checkout:
         """Create the checkout that the customer is sent to."""

@@ -9,7 +9,9 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 import pytest
+from aiohttp import web
 
+from paycollect import ipn
 from paycollect.__main__ import main
 from paycollect.sandbox import Sandbox
 
@@ -91,6 +93,41 @@ def collection_id(provider: Provider, terminal: Terminal) -> str:
     assert terminal(*CREATE, "--json") == 0
     found: str = terminal.json["collection_id"]
     return found
+
+
+class Endpoint:
+    """A webhook endpoint on the provider's loop: a careful one, or a careless one."""
+
+    def __init__(self, secret: str) -> None:
+        self.secret = secret
+        self.careless = False
+        self.url = ""
+
+    async def start(self) -> web.AppRunner:
+        """Open a port."""
+        app = web.Application()
+        app.router.add_post("/webhook", self._answer)
+        runner = web.AppRunner(app, shutdown_timeout=1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/webhook"
+        return runner
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        try:
+            ipn.parse_webhook(await request.read(), secret=self.secret)
+        except ipn.IpnError as error:
+            return web.Response(status=200 if self.careless else error.status_hint)
+        raise AssertionError("the doctor sends nothing but forgeries and test deliveries")
+
+
+@pytest.fixture
+def endpoint(provider: Provider) -> Iterator[Endpoint]:
+    """A running endpoint that knows the webhook secret."""
+    found = Endpoint(provider.sandbox.webhook_secret)
+    runner = provider.do(found.start())
+    yield found
+    provider.do(runner.cleanup())
 
 
 CREATE = ("checkout", "create", "--amount", "25.00", "--order-id", "INV-1", "--description", "Plan")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -51,6 +52,18 @@ def test_version(terminal: Terminal) -> None:
     """The version of the package."""
     assert terminal("--version") == 0
     assert terminal.out.strip() == f"paycollect {paycollect.__version__}"
+
+
+def test_the_package_can_be_run(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`python -m paycollect` ends with the exit code."""
+    monkeypatch.setattr(sys, "argv", ["paycollect", "--version"])
+    monkeypatch.delitem(sys.modules, "paycollect.__main__")
+    with pytest.raises(SystemExit) as end:
+        runpy.run_module("paycollect", run_name="__main__")
+    assert end.value.code == 0
+    assert paycollect.__version__ in capsys.readouterr().out
 
 
 def test_wrong_usage_is_2(terminal: Terminal) -> None:
@@ -230,7 +243,9 @@ def test_private_fields_are_not_shown() -> None:
 
 def test_the_demo_as_a_process_leaves_nothing_open() -> None:
     """In development mode every unclosed thing would be a warning, and each is an error."""
-    done = subprocess.run([*COMMAND, "demo"], capture_output=True, text=True, timeout=30)
+    done = subprocess.run(
+        [*COMMAND, "demo"], check=False, capture_output=True, text=True, timeout=30
+    )
     assert done.returncode == 0
     assert done.stderr == ""
 
@@ -254,7 +269,9 @@ def test_ctrl_c_as_a_process() -> None:
 def test_a_real_pipe_may_close() -> None:
     """The reader goes away after a line."""
     script = f"'{sys.executable}' -X dev -W error -m paycollect demo | head -1"
-    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=30)
+    done = subprocess.run(
+        ["sh", "-c", script], check=False, capture_output=True, text=True, timeout=30
+    )
     assert done.stderr == ""
 
 

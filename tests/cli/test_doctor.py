@@ -5,56 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp
 import pytest
-from aiohttp import web
 
-from paycollect import ipn
 from paycollect.cli import checkup
 from paycollect.sandbox import respond
-from tests.cli.conftest import Provider, Terminal
+from tests.cli.conftest import Endpoint, Provider, Terminal
 
 CERTIFICATE = Path(__file__).with_name("localhost.pem")
 NOON = datetime(2026, 1, 8, 12, tzinfo=UTC)
-
-
-class Endpoint:
-    """A webhook endpoint on the provider's loop: a careful one, or a careless one."""
-
-    def __init__(self, secret: str) -> None:
-        self._secret = secret
-        self.careless = False
-        self.url = ""
-
-    async def start(self) -> web.AppRunner:
-        """Open a port."""
-        app = web.Application()
-        app.router.add_post("/webhook", self._answer)
-        runner = web.AppRunner(app, shutdown_timeout=1)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/webhook"
-        return runner
-
-    async def _answer(self, request: web.Request) -> web.Response:
-        try:
-            ipn.parse_webhook(await request.read(), secret=self._secret)
-        except ipn.IpnError as error:
-            return web.Response(status=200 if self.careless else error.status_hint)
-        raise AssertionError("the doctor sends nothing but forgeries and test deliveries")
-
-
-@pytest.fixture
-def endpoint(provider: Provider) -> Iterator[Endpoint]:
-    """A running endpoint that knows the webhook secret."""
-    found = Endpoint(provider.sandbox.webhook_secret)
-    runner = provider.do(found.start())
-    yield found
-    provider.do(runner.cleanup())
 
 
 @pytest.fixture(autouse=True)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import sys
+from decimal import Decimal
 
 import pytest
 
-from paycollect.cli import progress
+from paycollect.cli import progress, show
+from paycollect.models import Collection
 from paycollect.sandbox import drop_after_commit, respond
+from paycollect.status import PaymentStatus
 from tests.cli.conftest import CREATE, Provider, Terminal
 
 
@@ -181,6 +184,34 @@ def test_wait_shows_how_long_it_can_take(
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert terminal("wait", collection_id, "--timeout", "0.02") == 4
     assert "0:00 left" in terminal.err
+
+
+def test_wait_ends_when_it_is_paid_meanwhile(
+    collection_id: str,
+    provider: Provider,
+    terminal: Terminal,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The next poll sees it."""
+
+    def pay(*_: object) -> float:
+        provider.do(provider.sandbox.pay(collection_id))
+        return 60.0
+
+    monkeypatch.setattr(progress, "longest_wait", pay)
+    assert terminal("wait", collection_id) == 0
+    assert "COMPLETED" in terminal.out
+
+
+def test_a_record_without_an_order_or_a_time_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """The provider's pages disagree on which fields an entry of a list has."""
+    bare = Collection(
+        collection_id="SCI1", amount=Decimal(1), currency="USD", status=PaymentStatus("ON_HOLD")
+    )
+    show.collections([bare])
+    assert "ON_HOLD" in capsys.readouterr().out
+    assert progress.longest_wait(bare, None) is None
+    assert progress.longest_wait(bare, 5.0) == 5.0
 
 
 def test_nobody_knows_how_long_without_an_expiry() -> None:

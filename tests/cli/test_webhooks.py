@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import io
 import sys
+from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from paycollect import ipn
-from paycollect.cli import endpoint, samples
+from paycollect.cli import endpoint as endpoints
+from paycollect.cli import samples
 from paycollect.testing import sign_webhook
-from tests.cli.conftest import Provider, Terminal
+from tests.cli.conftest import Endpoint, Provider, Terminal
 
 SECRET = "whsec_of_the_test"
 
@@ -112,7 +114,9 @@ def test_samples_are_genuine(shapes: str, envelope: str) -> None:
     """A sample proves, in every form, and says what was asked for."""
     made = samples.body(SECRET, amount="7", shapes=shapes, envelope=envelope)  # type: ignore[arg-type]  # from the table
     event = ipn.parse_webhook(made, secret=SECRET, allow_test=True)
-    assert (event.amount, event.order_id, event.is_test) == (7, "TEST_ORDER-1", True)
+    assert event.amount == Decimal(7)
+    assert event.order_id == "TEST_ORDER-1"
+    assert event.is_test
 
 
 def test_send_shows_the_answer(provider: Provider, terminal: Terminal) -> None:
@@ -122,10 +126,20 @@ def test_send_shows_the_answer(provider: Provider, terminal: Terminal) -> None:
     assert "1, 5 and 30 minutes" in terminal.out
 
 
+def test_send_to_a_good_endpoint(
+    endpoint: Endpoint, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any 2xx is success, an empty answer too."""
+    monkeypatch.setenv("PAYCOLLECT_WEBHOOK_SECRET", endpoint.secret)
+    assert terminal("webhook", "send", endpoint.url) == 0
+    assert "HTTP 200" in terminal.out
+    assert terminal("webhook", "send", endpoint.url, "--forged") == 1
+    assert "HTTP 401" in terminal.out
+
+
 def test_send_for_machines(provider: Provider, terminal: Terminal) -> None:
-    """Any 2xx is what the provider takes for success, an empty answer too."""
-    url = f"{provider.sandbox.url}/"
-    assert terminal("webhook", "send", url, "--json") == 1
+    """A machine gets the status, the time and the verdict."""
+    assert terminal("webhook", "send", f"{provider.sandbox.url}/nowhere", "--json") == 1
     assert terminal.json["taken"] is False
     assert terminal.json["seconds"] > 0
 
@@ -144,7 +158,7 @@ def test_send_needs_a_url(terminal: Terminal) -> None:
 
 async def test_an_answer_that_takes_too_long() -> None:
     """The provider waits 10 seconds; the limit is named."""
-    reply = await endpoint.post("http://127.0.0.1:1/", b"", limit=1e-9)
+    reply = await endpoints.post("http://127.0.0.1:1/", b"", limit=1e-9)
     assert reply.status is None
     assert not reply.taken
     assert str(reply).startswith("no answer within 1e-09 s")
