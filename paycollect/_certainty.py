@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -80,15 +81,20 @@ def expect(
             "payment: an event, a callback or a collection id is needed,"
             f" not {type(payment).__name__}"
         )
-    collection_id = payment if isinstance(payment, str) else payment.collection_id
-    if collection_id is None:
-        raise ValueError("payment: the event names no collection")
+    collection_id = payment if isinstance(payment, str) else _id_of(payment)
     return Expected(
         collection_id=check.path_id(collection_id, "collection_id"),
         amount=check.amount(expected_amount, name="expected_amount"),
         currency=check.text(currency, "currency"),
         order_ids=frozenset(order_ids),
     )
+
+
+def _id_of(payment: WebhookEvent | Callback) -> str:
+    """Give the id that a message names; where it cannot be one, the message is at fault."""
+    with suppress(ValueError, TypeError):
+        return check.path_id(payment.collection_id, "collection_id")
+    raise _refusal("the message names no collection", NotConfirmedReason.NOT_FOUND)
 
 
 def judge(collection: Collection, expected: Expected) -> Collection:

@@ -91,7 +91,6 @@ class Engine:
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = os.getpid()
-        self._running: set[Task] = set()
         self._interrupter = Interrupter()
         self._last_answer: tuple[Response, float] | None = None
         self.closed = False
@@ -143,14 +142,14 @@ class Engine:
 
         """
         task = self._enter()
-        self._running.add(task)
+        self._interrupter.enter(task)
         try:
             return await self._clock.sleep(seconds)
         except asyncio.CancelledError:
             if not self._interrupter.took(task):
                 raise
         finally:
-            self._running.discard(task)
+            self._interrupter.leave(task)
         raise ClosedError("the session manager was closed while the call waited")
 
     async def _guard(
@@ -161,7 +160,7 @@ class Engine:
     ) -> R:
         """Do the work of a call so that `aclose` can end it, and an error knows of all of it."""
         task = self._enter()
-        self._running.add(task)
+        self._interrupter.enter(task)
         try:
             return await work(call, request)
         except PayCollectError as error:
@@ -171,8 +170,7 @@ class Engine:
             if not self._interrupter.took(task):
                 raise
         finally:
-            self._running.discard(task)
-            self._interrupter.forget(task)
+            self._interrupter.leave(task)
         closed = ClosedError("the session manager was closed while the call was under way")
         closed.outcome = Outcome.UNKNOWN if call.attempts else Outcome.NOT_SENT
         self._complete(closed, call, request)
@@ -296,7 +294,6 @@ class Engine:
         self._transport.abandon()
         self._keeper.after_fork()
         self._loop = None
-        self._running = set()
         self._interrupter = Interrupter()
 
     async def aclose(self, *, revoke: bool) -> None:
@@ -305,8 +302,7 @@ class Engine:
             return
         self._check_loop(asyncio.get_running_loop())
         self.closed = True
-        for task in self._running:
-            self._interrupter.interrupt(task)
+        self._interrupter.interrupt_all()
         await self._keeper.aclose()
         try:
             if revoke and self._keeper.token is not None:

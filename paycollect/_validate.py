@@ -219,6 +219,26 @@ def instance(value: object, kind: type[T], name: str) -> T:
     return value
 
 
+def methods(value: T, names: tuple[str, ...], name: str) -> T:
+    """Check that a value has the methods of a protocol."""
+    missing = [method for method in names if not callable(getattr(value, method, None))]
+    if missing:
+        raise TypeError(f"{name}: {type(value).__name__} has no {', '.join(missing)}")
+    return value
+
+
+def query(value: object) -> dict[str, str | int]:
+    """Check query parameters: texts or whole numbers by name."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"query: a mapping is needed, not {type(value).__name__}")
+    for name, parameter in value.items():
+        good = isinstance(parameter, (str, int)) and not isinstance(parameter, bool)
+        if not isinstance(name, str) or not good:
+            raise TypeError("query: names must be str, values str or int")
+        encodable(f"{name}{parameter}", "query")
+    return dict(value)
+
+
 def day(value: object, name: str) -> str:
     """Check a day: a `date`, or its text as YYYY-MM-DD."""
     if isinstance(value, datetime) or not isinstance(value, (date, str)):

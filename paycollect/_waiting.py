@@ -55,29 +55,44 @@ class Gate:
 class Interrupter:
     """Cancels tasks on our own behalf, and tells that from anybody else's cancellation.
 
-    The caller of a cancelled task catches CancelledError and asks `took`: True means that it was
-    ours alone and is taken back, so that an error can be raised instead (as asyncio.timeout does).
+    A task enters and leaves. In between it catches CancelledError and asks `took`: True means that
+    the cancellation was ours alone, and is taken back, so that an error can be raised instead (as
+    asyncio.timeout does it).
     """
 
-    __slots__ = ("_before",)
+    __slots__ = ("_entered", "_interrupted")
 
     def __init__(self) -> None:
-        self._before: dict[Task, int] = {}
+        self._entered: dict[Task, int] = {}
+        self._interrupted: set[Task] = set()
+
+    def enter(self, task: Task) -> None:
+        """From now on the task may be interrupted; what cancelled it before is not our concern."""
+        self._entered[task] = task.cancelling()
+
+    def leave(self, task: Task) -> None:
+        """From now on it may not; an interruption that it has not noticed is taken back."""
+        self._entered.pop(task, None)
+        if task in self._interrupted:
+            self._interrupted.discard(task)
+            task.uncancel()
 
     def interrupt(self, task: Task) -> None:
         """Cancel a task."""
-        self._before[task] = task.cancelling()
+        self._interrupted.add(task)
         task.cancel()
+
+    def interrupt_all(self) -> None:
+        """Cancel every task that has entered and not left."""
+        for task in self._entered:
+            self.interrupt(task)
 
     def took(self, task: Task) -> bool:
         """Tell whether the task was cancelled by `interrupt` and by nobody else."""
-        before = self._before.pop(task, None)
-        return before is not None and task.uncancel() <= before
-
-    def forget(self, task: Task) -> None:
-        """Take a cancellation back that the task has ended without noticing."""
-        if self._before and self._before.pop(task, None) is not None:
-            task.uncancel()
+        if task not in self._interrupted:
+            return False
+        self._interrupted.discard(task)
+        return task.uncancel() <= self._entered[task]
 
 
 class Watch:
@@ -102,6 +117,8 @@ class Watch:
 
     def limit(self, task: Task, due: float) -> None:
         """Let a task go on until a moment of the loop's time; replaces its earlier limit."""
+        if task not in self._due:
+            self._interrupter.enter(task)
         self._due[task] = due
         if due < self._timer_at:
             self._set(due)
@@ -109,7 +126,7 @@ class Watch:
     def release(self, task: Task) -> None:
         """Let a task go on for as long as it likes."""
         self._due.pop(task, None)
-        self._interrupter.forget(task)
+        self._interrupter.leave(task)
 
     def took(self, task: Task) -> bool:
         """Tell whether a CancelledError in the task means that its time was up."""
@@ -123,14 +140,15 @@ class Watch:
 
     def _set(self, due: float) -> None:
         self.stop()
-        self._timer = self._loop.call_at(due, self._ring)
-        self._timer_at = due
+        if due < float("inf"):
+            self._timer = self._loop.call_at(due, self._ring)
+            self._timer_at = due
 
     def _ring(self) -> None:
         self._timer, self._timer_at = None, float("inf")
         now = self._loop.time()
-        for task in [task for task, due in self._due.items() if due <= now]:
-            del self._due[task]
-            self._interrupter.interrupt(task)
-        if self._due:
-            self._set(min(self._due.values()))
+        for task, due in self._due.items():
+            if due <= now:
+                self._due[task] = float("inf")
+                self._interrupter.interrupt(task)
+        self._set(min(self._due.values(), default=float("inf")))

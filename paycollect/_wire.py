@@ -273,7 +273,7 @@ def undocumented(
         raise ValueError("method: GET, POST, PUT, PATCH or DELETE is needed")
     return Request(
         method=method,
-        path=path + _query(query or {}),
+        path=path + _query({} if query is None else check.query(query)),
         template=path,
         body=None if body is None else check.document(body, "body").encode(),
         repeatable=repeatable,

@@ -97,7 +97,7 @@ class SessionManager(Endpoints):
         self._base_url = check.base_url(base_url)
         self._revoke_on_close = revoke_on_close
         self._checkout_url_form = _check_form(checkout_url_form)
-        self._clock = Clock() if clock is None else clock
+        self._clock = Clock() if clock is None else check.instance(clock, Clock, "clock")
         self._engine = Engine(
             app_id=self._app_id,
             secret_key=check.credential(secret_key, "secret_key"),
@@ -106,7 +106,9 @@ class SessionManager(Endpoints):
             limits=to_limits(Timeout() if timeout is None else timeout),
             deadline=check.seconds(deadline, "deadline"),
             retry=RetryPolicy() if retry is None else check.instance(retry, RetryPolicy, "retry"),
-            token_store=MemoryTokenStore() if token_store is None else token_store,
+            token_store=MemoryTokenStore()
+            if token_store is None
+            else check.methods(token_store, ("load", "save", "clear"), "token_store"),
             clock=self._clock,
         )
         self._pacer = _certainty.Pacer(self._engine.sleep, self._clock)

@@ -57,7 +57,7 @@ def test_there_are_examples_to_run() -> None:
 async def test_example(name: str, tmp_path: Path) -> None:
     """The block runs as it stands, with a manager called `pay`."""
     async with Sandbox() as sandbox:
-        known = {"app_id": sandbox.app_id, "secret_key": sandbox.secret_key}
+        known: dict[str, Any] = {"app_id": sandbox.app_id, "secret_key": sandbox.secret_key}
         names: dict[str, Any] = {"folder": tmp_path, "base_url": sandbox.base_url, **known}
         names |= {name: getattr(paycollect, name) for name in paycollect.__all__}
         body = textwrap.indent(EXAMPLES[name], "    ")
