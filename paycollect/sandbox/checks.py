@@ -94,18 +94,19 @@ def option(name: str, value: object, choices: tuple[str, ...]) -> None:
         raise ValueError(f"{name}: one of {', '.join(choices)} is needed")
 
 
-def own_credentials(app_id: str, secret_key: str) -> tuple[str, str]:
-    """Check the credentials that the sandbox is to know.
+def own_secrets(app_id: str, secret_key: str, webhook_secret: str) -> None:
+    """Check the credentials that the sandbox is to know, and the key that it signs with.
 
     Raises:
-        ValueError: they are too short to be asked for a token with.
+        ValueError: they are too short to be asked for a token with, or to sign anything.
 
     """
+    if not webhook_secret.strip():
+        raise ValueError("webhook_secret: must not be blank")
     if len(app_id) < _SHORTEST_APP_ID:
         raise ValueError(f"app_id: at least {_SHORTEST_APP_ID} characters are needed")
     if len(secret_key) < _SHORTEST_SECRET:
         raise ValueError(f"secret_key: at least {_SHORTEST_SECRET} characters are needed")
-    return app_id, secret_key
 
 
 def refund(body: Mapping[str, JsonValue]) -> RefundOrder:

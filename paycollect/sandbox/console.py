@@ -61,7 +61,7 @@ def page(sandbox: Sandbox, csrf: str) -> str:
         ),
         tag(
             "div",
-            _section("Connect", _connect(sandbox)),
+            _section("Connect", _panel("connect", filled)),
             _section("Move the clock", _clock_buttons(csrf)),
             _section("Faults", _panel("faults", filled, "ol"), _fault_form(csrf)),
             _section("Tokens", _panel("tokens", filled, "ol")),
@@ -102,17 +102,6 @@ def _section(title: str, *parts: Html) -> Html:
 
 def _panel(name: str, filled: dict[str, Html], element: str = "div") -> Html:
     return tag(element, filled[name], id=name, class_="panel")
-
-
-def _connect(sandbox: Sandbox) -> Html:
-    lines = (
-        f"PAYCOLLECT_BASE_URL={sandbox.base_url}",
-        f"PAYCOLLECT_APP_ID={sandbox.app_id}",
-        f"PAYCOLLECT_SECRET_KEY={sandbox.secret_key}",
-        f"PAYCOLLECT_WEBHOOK_SECRET={sandbox.webhook_secret}",
-    )
-    label = "Environment for your service"
-    return tag("pre", "\n".join(lines), tabindex="0", aria_label=label, class_="plain")
 
 
 def _clock_buttons(csrf: str) -> Html:

@@ -98,6 +98,7 @@ def payable(
             "time",
             f"{seconds // 60}:{seconds % 60:02}",
             role="timer",
+            aria_label="Time left",
             datetime=f"PT{seconds}S",
             data_seconds=str(seconds),
             data_scale=f"{time_scale:g}",

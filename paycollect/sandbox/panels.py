@@ -71,6 +71,18 @@ def clock(sandbox: Sandbox, _: str) -> Html:
     )
 
 
+def connect(sandbox: Sandbox, _: str) -> Html:
+    """Show the settings that a service needs."""
+    lines = (
+        f"PAYCOLLECT_BASE_URL={sandbox.base_url}",
+        f"PAYCOLLECT_APP_ID={sandbox.app_id}",
+        f"PAYCOLLECT_SECRET_KEY={sandbox.secret_key}",
+        f"PAYCOLLECT_WEBHOOK_SECRET={sandbox.webhook_secret}",
+    )
+    label = "Environment for your service"
+    return tag("pre", "\n".join(lines), tabindex="0", aria_label=label, class_="plain")
+
+
 def collections(sandbox: Sandbox, csrf: str) -> Html:
     """List the collections, newest first."""
     records = sandbox.collections
@@ -135,6 +147,7 @@ def faults(sandbox: Sandbox, csrf: str) -> Html:
 
 PANELS: Final[Mapping[str, Callable[[Sandbox, str], Html]]] = {
     "clock": clock,
+    "connect": connect,
     "collections": collections,
     "deliveries": deliveries,
     "faults": faults,
@@ -216,9 +229,9 @@ def _attempt(attempt: Attempt) -> Html:
             pill(attempt.fault, "wait") if attempt.fault else None,
             tag("span", f"{attempt.seconds * 1000:.0f} ms", class_="soft"),
         ),
-        tag("h4", "Sent"),
+        tag("h3", "Sent"),
         tag("pre", pretty(loads(attempt.body.encode())), tabindex="0"),
-        tag("h4", "Answered") if attempt.answer else None,
+        tag("h3", "Answered") if attempt.answer else None,
         tag("pre", attempt.answer, tabindex="0") if attempt.answer else None,
         class_="attempt",
     )

@@ -93,7 +93,8 @@ class Sandbox:
         checks.option("shapes", shapes, ("events", "concept"))
         checks.option("scheme", scheme, ("raw", "compact", "php"))
         checks.option("envelope", envelope, ("3.0", "2.0"))
-        self.app_id, self.secret_key = checks.own_credentials(app_id, secret_key)
+        checks.own_secrets(app_id, secret_key, webhook_secret)
+        self.app_id, self.secret_key = app_id, secret_key
         self.clock = Clock(time_scale=time_scale) if clock is None else clock
         self.faults = Faults()
         self.requests: list[RecordedRequest] = []

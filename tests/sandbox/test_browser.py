@@ -236,7 +236,7 @@ async def test_every_control_has_a_name_for_those_who_cannot_see(
     controls = [node for node in tree["nodes"] if node.get("role", {}).get("value") in roles]
     nameless = [
         node["role"] for node in controls
-        if node["role"]["value"] != "timer" and not node.get("name", {}).get("value")
+        if not node.get("name", {}).get("value")
     ]  # fmt: skip
     assert len(controls) > 3
     assert nameless == []

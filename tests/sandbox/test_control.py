@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from paycollect.sandbox import Sandbox, drop_after_commit, duplicated, respond
+from paycollect.sandbox.panels import PANELS
 from tests.sandbox.conftest import ORDER, Caller, Merchant, Reply
 from tests.sandbox.test_checkout import EVIL, Page
 
@@ -251,7 +252,7 @@ async def test_the_panels_are_those_of_the_page(call: Caller) -> None:
     """What the script fetches is what the page was made of."""
     panels = (await call.send("GET", "/_sandbox/panels")).json
     html = (await call.send("GET", "/")).text
-    assert panels.keys() == {"clock", "collections", "deliveries", "faults", "tokens", "requests"}
+    assert panels.keys() == set(PANELS)
     assert all(panel in html for panel in panels.values())
 
 

@@ -22,6 +22,8 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Py
     """A folder for tests, run in this process, so that coverage sees them."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    # Where the entry point has loaded it already, pytest would warn that it cannot rewrite it.
+    monkeypatch.delitem(sys.modules, "paycollect.pytest_plugin", raising=False)
     return pytester
 
 

@@ -66,6 +66,7 @@ async def test_it_listens_on_ipv6_too(http: aiohttp.ClientSession) -> None:
         {"envelope": "1.0"},
         {"app_id": "short"},
         {"secret_key": "too-short"},
+        {"webhook_secret": " "},
         {"time_scale": -1},
     ],
 )
