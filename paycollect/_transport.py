@@ -189,7 +189,7 @@ class Transport:
 
     def _headers_for(self, request: Request[T], bearer: str | None) -> CIMultiDict[str]:
         """Give the headers; those of a POST with the present token are kept ready."""
-        if request.body is None and request.method in ("GET", "DELETE"):
+        if request.method == "GET":
             return CIMultiDict({} if bearer is None else {AUTHORIZATION: f"Bearer {bearer}"})
         if bearer is None:
             return CIMultiDict(_JSON)

@@ -55,14 +55,15 @@ _SENSITIVE: Final = re.compile(
     re.IGNORECASE,
 )
 _ID: Final = re.compile(r"(?!eyJ|whsec_)[A-Za-z0-9_.:-]{1,128}", re.ASCII)
-_UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e\u00a0-\ud7ff\ue000-\ufffd]+")
 
 
 def clean(text: object) -> str:
     """Make a text that came from outside fit for a log: short, one line, nothing sensitive."""
     if not isinstance(text, str):
         return ""
-    text = _UNPRINTABLE.sub(" ", text[: 4 * _LONGEST_TEXT])
+    text = text[: 4 * _LONGEST_TEXT]
+    if not text.isprintable():  # also line separators, and what reverses the direction of writing
+        text = "".join(c if c.isprintable() else " " for c in text)
     text = _SENSITIVE.sub("[redacted]", text).strip()
     return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 3] + "..."
 
