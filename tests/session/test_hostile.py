@@ -203,11 +203,13 @@ async def test_a_redirect_is_never_followed(
         target = elsewhere.base_url + "/collections/SCI0001"
         provider.script(key, faults.text(status, b"", Location=target))
         pay = make()
+        call = (
+            pay.get_collection("SCI0001")
+            if key == GET
+            else pay.create_checkout(amount=5, order_id="INV-001", description="d")
+        )
         with pytest.raises(ApiError) as caught:
-            if key == GET:
-                await pay.get_collection("SCI0001")
-            else:
-                await pay.create_checkout(amount=5, order_id="INV-001", description="d")
+            await call
         assert caught.value.status == status
         assert not caught.value.is_retryable
         assert elsewhere.connections == 0

@@ -14,6 +14,7 @@ import pytest
 
 import paycollect
 from paycollect import PayCollectError, PaymentStatus, RefundStatus, RetryPolicy, SessionManager
+from tests.session.clocks import FakeClock
 from tests.session.conftest import MakeManager
 from tests.session.messages import APP_ID, BASE, SCOPES, SECRET_KEY
 from tests.session.provider import Provider
@@ -133,6 +134,12 @@ CASES: dict[str, Case] = {
         "/webhooks",
         b'{"webhookUrl":null}',
     ),
+    "webhook secret": (
+        lambda pay: pay.regenerate_webhook_secret(),
+        "POST",
+        "/webhooks/secret/regenerate",
+        None,
+    ),
     "webhook test": (
         lambda pay: pay.send_test_webhook("collection.received"),
         "POST",
@@ -177,9 +184,8 @@ async def test_what_a_call_sends(make: MakeManager, provider: Provider, case: Ca
         "user-agent": USER_AGENT,
         "authorization": f"Bearer tok-{provider.port}-0001",
     }
-    if method in ("POST", "PUT"):
-        expected["content-type"] = "application/json"
     if method != "GET":
+        expected["content-type"] = "application/json"
         expected["content-length"] = str(len(request.body))
     assert request.headers == expected
 
@@ -205,6 +211,27 @@ async def test_what_revoking_sends(pay: SessionManager, provider: Provider) -> N
     request = provider.requests[-1]
     assert (request.method, request.target) == ("POST", f"{BASE}/auth/revoke")
     assert (request.bearer, request.body) == (f"tok-{provider.port}-0001", b"")
+
+
+@pytest.mark.parametrize("name", ["refresh", "revoke", "regenerate"])
+async def test_a_post_without_a_body_is_json_too(
+    pay: SessionManager, provider: Provider, clock: FakeClock, name: str
+) -> None:
+    """Each POST says that it is JSON."""
+    await pay.list_collections()
+    if name == "refresh":
+        clock.advance(86400 + 10)
+        await pay.list_collections()
+        request = provider.requests[-2]
+    elif name == "revoke":
+        await pay.revoke_token()
+        request = provider.requests[-1]
+    else:
+        with suppress(PayCollectError):
+            await pay.regenerate_webhook_secret()
+        request = provider.requests[-1]
+    assert request.method == "POST"
+    assert request.headers["content-type"] == "application/json"
 
 
 async def test_where_calls_go_by_default() -> None:

@@ -126,7 +126,7 @@ async def test_it_waits_no_longer_than_a_session_lasts(
 
 
 @pytest.mark.parametrize(
-    ("times", "minutes", "over"),
+    "case",
     [
         ({"expiresAt": "2027-01-15T09:00:00Z"}, 61.9, False),
         ({"expiresAt": "2027-01-15T09:00:00Z"}, 62.0, True),
@@ -139,9 +139,10 @@ async def test_it_waits_no_longer_than_a_session_lasts(
     ],
 )
 async def test_it_ends_when_the_session_is_over(
-    pay: SessionManager, provider: Provider, order: Json, times: Json, minutes: float, over: bool
+    pay: SessionManager, provider: Provider, order: Json, case: tuple[Json, float, bool]
 ) -> None:
     """Two minutes after the session's end by the provider's clock, a pending one is given."""
+    times, minutes, over = case
     order.update(times)
     now = datetime(2027, 1, 15, 8, tzinfo=UTC) + timedelta(minutes=minutes)
     provider.always(GET, dated(now))
