@@ -87,9 +87,8 @@ class Checkout:
                 time_scale=self._time_scale,
             )
             return _page(page, HTTPStatus.OK, _form_targets(record.order.callback_url))
-        expired = record.status_reason == "Session expired"
-        page = pages.finished(record, self._merchant, back, expired=expired)
-        return _page(page, HTTPStatus.GONE if expired else HTTPStatus.OK)
+        page = pages.finished(record, self._merchant, back)
+        return _page(page, HTTPStatus.GONE if record.has_expired else HTTPStatus.OK)
 
     def _token(self, record: CollectionRecord) -> str:
         return hmac.new(self._key, record.collection_id.encode(), hashlib.sha256).hexdigest()

@@ -117,11 +117,9 @@ def payable(
     )
 
 
-def finished(
-    record: CollectionRecord, merchant: str, back: str | None, *, expired: bool = False
-) -> str:
+def finished(record: CollectionRecord, merchant: str, back: str | None) -> str:
     """Show how a session ended, and the way back to the merchant if there is one."""
-    outcome = _OUTCOMES[PaymentStatus.EXPIRED if expired else record.status]
+    outcome = _OUTCOMES[PaymentStatus.EXPIRED if record.has_expired else record.status]
     return _page(
         outcome.heading,
         _header(merchant, None),

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 CENT: Final = Decimal("0.01")
+_EXPIRED: Final = "Session expired"
 
 DEFAULT_FEES: Final = (
     Fee(code="COLLECTION_FEE", name="Collection Fee", type="PERCENTAGE", rate=Decimal(3)),
@@ -100,6 +101,11 @@ class CollectionRecord:
         """What was given back."""
         return Decimal("0.00") if self.refund is None else self.refund.amount
 
+    @property
+    def has_expired(self) -> bool:
+        """Whether time has ended the session, whatever the state is called then."""
+        return self.status_reason == _EXPIRED
+
     def pay(self, payer: Payer, now: datetime) -> CollectionRecord:
         """Take the money; refused unless PENDING."""
         self._must_be_pending()
@@ -120,7 +126,7 @@ class CollectionRecord:
         """End the session before or at its time; refused unless PENDING."""
         self._must_be_pending()
         end = min(self.expires_at, now)
-        return replace(self, status=status, status_reason="Session expired", expires_at=end)
+        return replace(self, status=status, status_reason=_EXPIRED, expires_at=end)
 
     def refund_with(self, refund: RefundRecord) -> CollectionRecord:
         """Book the one refund that a collection can have (provider docs: refunds/create)."""

@@ -8,6 +8,7 @@ import pytest
 
 from paycollect.sandbox import CollectionRecord, Sandbox
 from paycollect.sandbox.checkout import return_url
+from paycollect.status import PaymentStatus
 from tests.sandbox.conftest import ORDER, Caller, Merchant, Reply
 
 EVIL = '<script>alert("x")</script>&"\'{merchant}'
@@ -141,6 +142,17 @@ async def test_a_finished_session_has_its_own_page(
     assert heading in page.text
     assert "form" not in page.elements
     assert any("https://shop.example" in (item.get("href") or "") for item in page.attributes)
+
+
+async def test_a_session_that_expired_is_told_from_one_that_failed(
+    http: aiohttp.ClientSession,
+) -> None:
+    """Even if the provider calls both states the same."""
+    async with Sandbox(expired_as=PaymentStatus.FAILED) as sandbox:
+        record = await _open(sandbox)
+        await sandbox.expire(record.collection_id)
+        reply = await _show(Caller(sandbox, http), record)
+        assert (reply.status, "has expired" in reply.text) == (410, True)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from tests.sandbox.test_docs import EXAMPLES
+
 pytest_plugins = ["pytester"]
 
 PLUGINS = "-p", "pytest_asyncio.plugin", "-p", "paycollect.pytest_plugin"
@@ -14,6 +16,25 @@ addopts = --strict-markers
 asyncio_mode = auto
 asyncio_default_fixture_loop_scope = function
 filterwarnings = error
+"""
+
+
+CLIENT = """
+
+import types
+import pytest
+from paycollect import ipn
+
+class Client:
+    def post(self, path, data):
+        try:
+            ipn.parse_webhook(data, secret="whsec_the_services_own")
+        except ipn.IpnError as error:
+            return types.SimpleNamespace(status_code=error.status_hint)
+
+@pytest.fixture
+def client():
+    return Client()
 """
 
 
@@ -27,11 +48,11 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Py
     return pytester
 
 
-def _passes(run: pytest.Pytester, source: str) -> None:
+def _passes(run: pytest.Pytester, source: str, count: int = 1) -> None:
     run.makepyfile(source)
     run.makeini(SETTINGS)
     result = run.runpytest_inprocess(*PLUGINS)
-    result.assert_outcomes(passed=1)
+    result.assert_outcomes(passed=count)
 
 
 def test_a_service_can_be_tested_against_the_sandbox(run: pytest.Pytester) -> None:
@@ -92,6 +113,13 @@ def test_a_webhook_can_be_signed_without_a_server(run: pytest.Pytester) -> None:
                 ipn.parse_webhook(signed_webhook(secret="whsec_another"), secret=signed_webhook.secret)
         """,
     )
+
+
+def test_the_example_of_the_docs_runs(run: pytest.Pytester) -> None:
+    """With a client of a service that proves its webhooks."""
+    example = EXAMPLES[2]
+    assert "paycollect_session" in example
+    _passes(run, example + CLIENT, count=2)
 
 
 def test_the_plugin_imports_nothing_heavy() -> None:
