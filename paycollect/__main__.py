@@ -6,19 +6,28 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Carry out a command line; return its exit code."""
-    arguments = sys.argv[1:] if argv is None else argv
     try:
-        from paycollect.cli.app import main as carry_out  # noqa: PLC0415  needs the extra "cli"
+        return _choose()(sys.argv[1:] if argv is None else argv)
+    except KeyboardInterrupt:  # while the libraries were loaded: later, the command says so itself
+        sys.stderr.write("Stopped.\n")
+        return 130
+
+
+def _choose() -> Callable[[Sequence[str]], int]:
+    try:
+        from paycollect.cli.app import main as full  # noqa: PLC0415  needs the extra "cli"
     except ModuleNotFoundError as error:
         if error.name not in {"typer", "rich"}:
             raise
-        from paycollect.cli.plain import main as carry_out  # noqa: PLC0415  needs nothing
-    return carry_out(arguments)
+        from paycollect.cli.plain import main as plain  # noqa: PLC0415  needs nothing
+
+        return plain
+    return full
 
 
 if __name__ == "__main__":

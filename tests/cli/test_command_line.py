@@ -250,6 +250,13 @@ def test_the_demo_as_a_process_leaves_nothing_open() -> None:
     assert done.stderr == ""
 
 
+def test_ctrl_c_while_libraries_load(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no traceback even before a command begins."""
+    monkeypatch.setattr(__main__, "_choose", _raiser(KeyboardInterrupt()))
+    assert terminal("demo") == 130
+    assert terminal.err == "Stopped.\n"
+
+
 def test_ctrl_c_as_a_process() -> None:
     """A real SIGINT ends a real process, with the documented exit code."""
     with subprocess.Popen(
@@ -275,7 +282,7 @@ def test_a_real_pipe_may_close() -> None:
     assert done.stderr == ""
 
 
-def _raiser(error: Exception) -> Callable[[], NoReturn]:
+def _raiser(error: BaseException) -> Callable[[], NoReturn]:
     def work() -> NoReturn:
         raise error
 
