@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import inspect
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
-from typing import Final, Protocol, TypeGuard, TypeVar, cast, runtime_checkable
+from typing import Final, Protocol, TypeGuard, TypeVar, runtime_checkable
 
 from attrs import frozen
 
@@ -271,9 +270,9 @@ class TokenKeeper:
     async def _ask_store(self, method: Callable[[], T | Awaitable[T]], default: T) -> T:
         try:
             answer = method()
-            if inspect.isawaitable(answer):
-                return cast("T", await answer)
-            return cast("T", answer)
+            if isinstance(answer, Awaitable):
+                return await answer
+            return answer
         except Exception as error:  # noqa: BLE001  a store is the user's code
             name = type(self._store).__name__
             _log.warning("token store %s failed: %s", name, type(error).__name__)

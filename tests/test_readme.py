@@ -109,17 +109,14 @@ async def test_the_sandbox_in_a_test(code: dict[str, Any]) -> None:
 
 def test_the_tree_of_errors_is_drawn_as_it_is() -> None:
     """The README, the docstring and the classes agree."""
-    drawing = "\n".join(
-        line[4:]
-        for line in inspect.getdoc(errors).splitlines()
-        if line.startswith("    ")  # type: ignore[union-attr]  # it has one
-    )
+    text = inspect.getdoc(errors) or ""
+    drawing = "\n".join(line[4:] for line in text.splitlines() if line.startswith("    "))
     assert drawing in README
     parents: list[type] = []
     drawn = set()
     for line in drawing.splitlines():
-        depth = re.match(r"(?:[|` ]   |[|`]-- )*", line)[0].__len__() // 4  # type: ignore[index]  # matches anything
-        cls = getattr(errors, re.search(r"\w+", line)[0])  # type: ignore[index]  # each line names one
+        stem, name = re.findall(r"^((?:[|` ]   |[|`]-- )*)(\w+)", line)[0]
+        depth, cls = len(stem) // 4, getattr(errors, name)
         parents[depth:] = [cls]
         drawn.add(cls)
         assert depth == 0 or cls.__bases__[0] is parents[depth - 1]
