@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from paycollect import _scalars
 from paycollect.sandbox.refusals import invalid
-from paycollect.sandbox.state import REFUND_REASONS, Order
+from paycollect.sandbox.state import CENT, EXACT, REFUND_REASONS, Order
 from paycollect.sandbox.webhooks import TESTABLE_EVENTS
 from paycollect.sandbox.wire import dumps
 
@@ -224,9 +224,9 @@ def _amount(value: object) -> Decimal:
         raise _WrongError("must be a number")
     if not 0 < amount <= _LARGEST_AMOUNT:
         raise _WrongError("must be more than 0 and at most 10000000")
-    if amount != round(amount, 2):
+    if amount != (rounded := amount.quantize(CENT, context=EXACT)):
         raise _WrongError("must have at most 2 decimals")
-    return amount.quantize(Decimal("0.01"))
+    return rounded
 
 
 def _payable(value: object) -> Decimal:

@@ -17,6 +17,7 @@ from paycollect.models import Payer
 from paycollect.sandbox.refusals import RefusedError, not_found
 from paycollect.sandbox.state import (
     DEFAULT_FEES,
+    EXACT,
     CollectionRecord,
     Order,
     RefundRecord,
@@ -113,7 +114,7 @@ class Ledger:
     def pay(self, collection_id: str, payer: Payer = CUSTOMER) -> CollectionRecord:
         """Pay a collection; refused unless it is PENDING."""
         record = self[collection_id].pay(payer, self._now())
-        self.balance += record.net_amount
+        self.balance = EXACT.add(self.balance, record.net_amount)
         return self._book(record)
 
     def decline(self, collection_id: str) -> CollectionRecord:
@@ -152,7 +153,7 @@ class Ledger:
         )
         after = record.refund_with(refund)
         self._must_cover(record, refund.amount)
-        self.balance -= refund.amount
+        self.balance = EXACT.subtract(self.balance, refund.amount)
         (self._keep if self._refund_delay else self._book)(after)
         return refund
 

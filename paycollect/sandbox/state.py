@@ -11,7 +11,7 @@ The law of this room: no I/O, no clock, no randomness; moments and ids come from
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import TYPE_CHECKING, Final
 
 from paycollect.models import Fee, JsonValue, Payer
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 CENT: Final = Decimal("0.01")
+EXACT: Final = Context(prec=60, rounding=ROUND_HALF_UP)
+"""Where money is reckoned: the caller's own precision must not change a sum."""
+
 _EXPIRED: Final = "Session expired"
 
 DEFAULT_FEES: Final = (
@@ -94,7 +97,7 @@ class CollectionRecord:
     @property
     def net_amount(self) -> Decimal:
         """What the merchant gets, and the most that it can refund."""
-        return self.order.amount - self.fee
+        return EXACT.subtract(self.order.amount, self.fee)
 
     @property
     def refunded(self) -> Decimal:
@@ -157,7 +160,8 @@ def fee_on(amount: Decimal, fees: Iterable[Fee], code: str = "COLLECTION_FEE") -
     fee = next((fee for fee in fees if fee.code == code and not fee.is_waived), None)
     if fee is None:
         return Decimal("0.00")
-    due = fee.rate if fee.type == "FIXED" else amount * fee.rate / 100
+    percentage = EXACT.divide(EXACT.multiply(amount, fee.rate), Decimal(100))
+    due = fee.rate if fee.type == "FIXED" else percentage
     due = max(due, fee.min_fee or Decimal(0))
     due = due if fee.max_fee is None else min(due, fee.max_fee)
-    return min(due, amount).quantize(CENT, ROUND_HALF_UP)
+    return min(due, amount).quantize(CENT, context=EXACT)

@@ -234,7 +234,7 @@ async def test_an_attempt_is_on_record(sandbox: Sandbox, merchant: Merchant) -> 
     assert attempt.succeeded
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:9/", "http://xn--/"])
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/", "http://a..b/"])
 async def test_a_service_that_cannot_be_reached_is_a_failed_attempt(
     sandbox: Sandbox, url: str
 ) -> None:

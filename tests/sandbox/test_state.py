@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 import pytest
 
 from paycollect.models import Fee
+from paycollect.sandbox import checks
 from paycollect.sandbox.ledger import CUSTOMER, LIFETIME, Ledger
 from paycollect.sandbox.refusals import RefusedError
 from paycollect.sandbox.state import CollectionRecord, Order, fee_on
@@ -97,6 +98,16 @@ def test_money_is_booked_when_it_is_paid(ledger: Ledger, time: Time) -> None:
     record = ledger.pay(_open(ledger))
     assert ledger.balance == record.net_amount == Decimal("24.25")
     assert (record.payer, record.completed_at) == (CUSTOMER, time.now)
+
+
+def test_the_callers_precision_changes_no_sum(ledger: Ledger) -> None:
+    """Three digits are enough for the caller, but not for the books."""
+    with localcontext(prec=3):
+        order = checks.order({"amount": Decimal("12345.67"), "orderId": "A", "description": "x"})
+        record = ledger.pay(ledger.create(order).collection_id)
+        ledger.refund(record.collection_id, Decimal("1000.01"))
+    assert (str(record.fee), str(record.net_amount)) == ("370.37", "11975.30")
+    assert str(ledger.balance) == "10975.29"
 
 
 def test_an_order_id_is_taken_for_good(ledger: Ledger) -> None:
