@@ -303,8 +303,8 @@ class Engine:
         self._check_loop(asyncio.get_running_loop())
         self.closed = True
         self._interrupter.interrupt_all()
-        await self._keeper.aclose()
         try:
+            await self._keeper.aclose()
             if revoke and self._keeper.token is not None:
                 await self._revoke(self.begin(timeout=5.0, deadline=5.0), _wire.revoke())
         except PayCollectError as error:
