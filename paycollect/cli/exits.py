@@ -9,7 +9,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from paycollect import errors
-from paycollect.demo import StepFailedError
+from paycollect.demo import NotPaidError, StepFailedError
 from paycollect.errors import PayCollectError
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ class Exit(IntEnum):
     """An error in paycollect itself."""
     INTERRUPTED = 130
     """Ctrl-C."""
+    PIPE_CLOSED = 141
+    """The reader of its output went away: how it ended is not known."""
 
 
 class UsageError(Exception):
@@ -59,6 +61,7 @@ _ANSWERS: Final[Mapping[type[Exception], tuple[str, str, Exit]]] = {
         "run it again; if it stays so, report it with this output",
         Exit.NO,
     ),
+    NotPaidError: (_NOBODY, "run it again, and press Pay", Exit.NO),
     UsageError: (_YOURS, "see --help", Exit.USAGE),
     errors.PaymentNotConfirmedError: (_NOBODY, "do not fulfil the order", Exit.NO),
     errors.SignatureError: (

@@ -12,6 +12,7 @@ from paycollect.cli.exits import Exit, UsageError
 from paycollect.cli.options import AsJson, CollectionId, end
 from paycollect.cli.run import run
 from paycollect.models import Collection, Page
+from paycollect.session import SessionManager
 from paycollect.status import PaymentStatus
 
 checkout: Final = typer.Typer(no_args_is_help=True, help="Create and look up checkouts.")
@@ -151,6 +152,9 @@ def refund(
 
 def wait(
     collection_id: CollectionId,
+    *,
+    amount: Annotated[str | None, typer.Option(help="What must have been paid, in USD.")] = None,
+    order_id: Annotated[str | None, typer.Option(help="Of which order; with --amount.")] = None,
     timeout: Annotated[
         float | None, typer.Option(help="Seconds; as long as a customer can pay if absent.")
     ] = None,
@@ -159,17 +163,32 @@ def wait(
     """Wait until the customer has paid, or can no longer pay; exit code 0 only if paid."""
 
     def start() -> Coroutine[None, None, Exit]:
+        if order_id is not None and amount is None:
+            raise UsageError("--order-id needs --amount")
         pay = settings.session()
 
         async def command() -> Exit:
             async with pay:
-                collection = await progress.wait(pay, collection_id, timeout)
+                collection = await _wait(pay, collection_id, timeout, amount, order_id)
             code = Exit.OK if collection.status is PaymentStatus.COMPLETED else Exit.NO
             return show.one(collection, as_json=as_json, code=code)
 
         return command()
 
     end(run(start, as_json=as_json))
+
+
+async def _wait(
+    pay: SessionManager,
+    collection_id: str,
+    timeout: float | None,  # noqa: ASYNC109  handed on
+    amount: str | None,
+    order_id: str | None,
+) -> Collection:
+    collection = await progress.wait(pay, collection_id, timeout)
+    if amount is None:
+        return collection
+    return await pay.confirm(collection_id, expected_amount=amount, order_id=order_id)
 
 
 def _pairs(texts: list[str]) -> dict[str, str] | None:

@@ -62,7 +62,7 @@ def leave_pipe() -> Exit:
     Python docs: signal, "note on SIGPIPE".
     """
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return Exit.OK
+    return Exit.PIPE_CLOSED
 
 
 def _screen(stream: TextIO) -> Screen:

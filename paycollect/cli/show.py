@@ -19,6 +19,7 @@ from rich.text import Text
 
 from paycollect.cli.as_json import dumps, members
 from paycollect.cli.exits import Exit
+from paycollect.demo.screen import printable
 from paycollect.models import Collection
 from paycollect.status import PaymentStatus, RefundStatus
 
@@ -83,11 +84,6 @@ def text(value: object) -> Text:
     if isinstance(value, PaymentStatus | RefundStatus):
         return Text(printable(value), _STYLES.get(value, "red"))
     return Text(printable(dumps(value) if isinstance(value, Mapping) else str(value)))
-
-
-def printable(words: str) -> str:
-    """Replace what would steer the terminal, or turn the direction of writing around."""
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in words)
 
 
 def _rows(value: object, prefix: str = "") -> Iterator[tuple[str, Text]]:

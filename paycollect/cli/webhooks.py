@@ -17,6 +17,7 @@ from paycollect.cli.exits import Exit, UsageError
 from paycollect.cli.local import Envelope, Scheme, Shapes
 from paycollect.cli.options import AsJson, end
 from paycollect.cli.run import guarded, run
+from paycollect.demo.screen import printable
 
 File = Annotated[str, typer.Argument(metavar="FILE", help='The body as received; "-" for stdin.')]
 
@@ -132,10 +133,10 @@ async def _send(url: str, body: bytes, *, as_json: bool) -> Exit:
     code = Exit.OK if reply.taken else Exit.NO if reply.status else Exit.UNKNOWN
     if as_json:
         return show.one({**_object(reply), "taken": reply.taken}, as_json=True, code=code)
-    show.line(f"sent {len(body)} bytes to {show.printable(url)}")
+    show.line(f"sent {len(body)} bytes to {printable(url)}")
     show.line(f"got  {reply}", "green" if reply.taken else "red")
     if reply.answer:
-        show.line(f"     {show.printable(reply.answer)}", "dim")
+        show.line(f"     {printable(reply.answer)}", "dim")
     if not reply.taken:
         show.line("The provider would send it again after 1, 5 and 30 minutes.")
     return code
@@ -149,7 +150,7 @@ def _read(file: str) -> bytes:
             return stream.read(_MOST_BYTES + 1)
     except OSError as error:
         reason = error.strerror
-    raise UsageError(f"FILE: {show.printable(file)} cannot be read: {reason}")
+    raise UsageError(f"FILE: {printable(file)} cannot be read: {reason}")
 
 
 def _object(value: object) -> dict[str, Json]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from paycollect.demo.payer import Browser
 from paycollect.demo.shop import Shop
-from paycollect.demo.story import Stage, StepFailedError, Story
+from paycollect.demo.story import Story
+from paycollect.demo.teller import NotPaidError, Stage, StepFailedError
 from paycollect.retry import RetryPolicy
 from paycollect.sandbox import Sandbox, drop_after_commit
 from paycollect.session import SessionManager
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from paycollect.demo.screen import Screen
 
-__all__ = ["StepFailedError", "run"]
+__all__ = ["NotPaidError", "StepFailedError", "run"]
 
 LIMIT: Final = 10.0
 LIMIT_BY_HAND: Final = 600.0
@@ -46,6 +47,7 @@ async def run(
 
     Raises:
         StepFailedError: a step did not succeed, or it took too long.
+        NotPaidError: the person who was to pay did not.
         PayCollectError: a call failed.
 
     """
@@ -81,4 +83,6 @@ async def run(
             )
             await Story(stage).tell(lost_answer=lost_answer)
     except TimeoutError:
+        if by_hand:
+            raise NotPaidError(f"the checkout was not paid within {seconds:g} s") from None
         raise StepFailedError(f"the demo did not come to its end within {seconds:g} s") from None

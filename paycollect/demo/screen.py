@@ -148,7 +148,7 @@ class Screen:
 
     def _wrapped(self, text: str, first: str, rest: str) -> str:
         return textwrap.fill(
-            text,
+            printable(text),
             self._width,
             initial_indent=first,
             subsequent_indent=rest,
@@ -162,6 +162,11 @@ class Screen:
     def _write(self, line: str = "") -> None:
         self._stream.write(f"{line}\n")
         self._stream.flush()
+
+
+def printable(words: str) -> str:
+    """Replace what would steer the terminal, or turn the direction of writing around."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in words)
 
 
 def _can_write(stream: TextIO, text: str) -> bool:

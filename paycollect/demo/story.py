@@ -8,55 +8,32 @@ from __future__ import annotations
 
 import json
 import secrets
-import time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
-from attrs import frozen
-
 from paycollect.demo.payer import read_form
 from paycollect.demo.shop import Order
+from paycollect.demo.teller import NotPaidError, StepFailedError, Teller, fate, members, told
 from paycollect.errors import PaymentNotConfirmedError
 from paycollect.status import PaymentStatus
+from paycollect.testing import sign_webhook
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from paycollect.demo.payer import Browser
-    from paycollect.demo.screen import Screen
-    from paycollect.demo.shop import Delivery, Shop, Visit
+    from paycollect.demo.shop import Delivery
+    from paycollect.demo.teller import Stage
     from paycollect.models import Checkout, Collection
-    from paycollect.sandbox import RecordedRequest, Sandbox
 
 _PRICE: Final = Decimal("25.00")
 
 
-class StepFailedError(Exception):
-    """Something that should have been so was not."""
-
-
-@frozen(kw_only=True)
-class Stage:
-    """Who takes part. `open_page` shows the checkout to a person, where one is to pay by hand."""
-
-    screen: Screen
-    sandbox: Sandbox
-    shop: Shop
-    browser: Browser
-    open_page: Callable[[str], Awaitable[bool]] | None = None
-
-
-class Story:
-    """The chapters, in their order; `proofs` is what the summary says."""
+class Story(Teller):
+    """The chapters, in their order."""
 
     def __init__(self, stage: Stage) -> None:
-        self._screen, self._sandbox = stage.screen, stage.sandbox
-        self._shop, self._browser = stage.shop, stage.browser
-        self._open_page = stage.open_page
+        super().__init__(stage)
         self._order = _new_order()
-        self._proofs: list[str] = []
-        self._chapter = 0
-        self._started = time.monotonic()
 
     async def tell(self, *, lost_answer: bool) -> None:
         """Tell it all.
@@ -102,9 +79,9 @@ class Story:
 
     def _show_create(self, checkout: Checkout) -> None:
         sent = self._last_request("POST /collections")
-        self._screen.fact("sent", f"{sent.name}  {_members(sent, 'amount', 'currency', 'orderId')}")
-        self._screen.fact("", _members(sent, "description", "callbackUrl", "webhookUrl"))
-        self._screen.fact("received", f"HTTP {sent.status}  {_told(checkout)}")
+        self._screen.fact("sent", f"{sent.name}  {members(sent, 'amount', 'currency', 'orderId')}")
+        self._screen.fact("", members(sent, "description", "callbackUrl", "webhookUrl"))
+        self._screen.fact("received", f"HTTP {sent.status}  {told(checkout)}")
         self._screen.fact("", f"fee {checkout.fee}, so that {checkout.net_amount} will be yours")
         self._screen.fact("", f"send the customer to {checkout.checkout_url}")
 
@@ -117,8 +94,8 @@ class Story:
             checkout = await self._shop.sell(self._order)
         for request in self._sandbox.requests[before:]:
             if not request.path.startswith("/auth"):
-                self._screen.fact("sent", f"{request.name}  {_fate(request)}")
-        self._screen.fact("received", f"{_told(checkout)}, recovered={checkout.recovered}")
+                self._screen.fact("sent", f"{request.name}  {fate(request)}")
+        self._screen.fact("received", f"{told(checkout)}, recovered={checkout.recovered}")
         self._screen.fact("", f"send the customer to {checkout.checkout_url}")
         self._prove(
             "a lost answer costs no order: it was found by its order id, and compared",
@@ -171,7 +148,7 @@ class Story:
         status = None if callback is None else callback.status
         self._screen.fact("received", f"your browser came back, and says {status}")
         if status != PaymentStatus.COMPLETED:
-            raise StepFailedError(f"the checkout was not paid: it ended as {status}")
+            raise NotPaidError(f"the checkout was not paid: it ended as {status}")
 
     async def _receive_webhook(self) -> None:
         self._step("The provider tells the merchant: a signed webhook")
@@ -201,7 +178,7 @@ class Story:
         self._step("Others try it, too: forged and repeated webhooks")
         genuine = self._shop.deliveries[0]
         altered = genuine.body.replace(b"25.00", b"99.00")
-        foreign = self._signed_by_another(genuine)
+        foreign = sign_webhook(json.loads(genuine.body)["data"], "whsec_guessed")
         unsigned = genuine.body.replace(b'"sign"', b'"nosign"')
         for what, body in (
             ("the amount altered", altered),
@@ -258,58 +235,16 @@ class Story:
         await self._browser.get(url)
         visit = self._shop.visits[-1]
         self._screen.fact("received", f"GET {self._at_shop(url)}")
-        self._screen.fact("confirm", _refusal(visit))
+        self._screen.fact("confirm", f"{type(visit.refusal).__name__}: {visit.refusal}")
         self._prove(
             "a typed URL ships nothing",
             isinstance(visit.refusal, PaymentNotConfirmedError)
             and order.order_id not in self._shop.shipments,
         )
 
-    def _sum_up(self) -> None:
-        seconds = time.monotonic() - self._started
-        self._screen.heading(f"What was proven, in {seconds:.1f} s")
-        for proof in self._proofs:
-            self._screen.check(proof)
-        self._screen.text()
-        self._screen.text(
-            "Next: `paycollect demo --open` to pay by hand, `paycollect demo --fault lost-answer`"
-            " to lose an answer, `paycollect sandbox` to try your own service."
-        )
-
     async def _deliver(self, body: bytes) -> Delivery:
         await self._browser.post(f"{self._shop.url}/webhook", body)
         return self._shop.deliveries[-1]
-
-    def _signed_by_another(self, genuine: Delivery) -> bytes:
-        from paycollect.testing import sign_webhook  # noqa: PLC0415  only here
-
-        return sign_webhook(json.loads(genuine.body)["data"], "whsec_guessed")
-
-    def _show_record(self, collection: Collection) -> None:
-        sent = self._last_request(f"GET /collections/{collection.collection_id}")
-        self._screen.fact("sent", sent.name)
-        self._screen.fact(
-            "received",
-            f"HTTP {sent.status}  {collection.status}, {collection.amount} {collection.currency},"
-            f" order {collection.order_id}",
-        )
-
-    def _at_shop(self, url: str | None) -> str:
-        """Leave out the merchant's own address, which everybody knows by now."""
-        return (url or "nowhere").removeprefix(self._shop.url)
-
-    def _last_request(self, name: str) -> RecordedRequest:
-        return next(r for r in reversed(self._sandbox.requests) if r.name == name)
-
-    def _step(self, text: str) -> None:
-        self._chapter += 1
-        self._screen.step(self._chapter, text)
-
-    def _prove(self, text: str, holds: bool) -> None:
-        if not holds:
-            raise StepFailedError(f"not so: {text}")
-        self._screen.proven(text)
-        self._proofs.append(text)
 
 
 def _new_order() -> Order:
@@ -324,22 +259,3 @@ def _is_paid(collection: Collection, order: Order) -> bool:
         and collection.order_id == order.order_id
         and collection.amount == order.amount
     )
-
-
-def _members(request: RecordedRequest, *names: str) -> str:
-    body = request.json if isinstance(request.json, dict) else {}
-    return ", ".join(f"{name} {body[name]}" for name in names if name in body)
-
-
-def _told(checkout: Checkout) -> str:
-    expires_at = checkout.expires_at
-    until = "" if expires_at is None else f", to be paid until {expires_at:%H:%M} UTC"
-    return f"collection {checkout.collection_id}, {checkout.status}{until}"
-
-
-def _fate(request: RecordedRequest) -> str:
-    return "done, but no answer" if request.status is None else f"HTTP {request.status}"
-
-
-def _refusal(visit: Visit) -> str:
-    return f"{type(visit.refusal).__name__}: {visit.refusal}"

@@ -167,7 +167,7 @@ def test_a_pipe_may_close(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     """`paycollect checkout list | head -1` ends without a word."""
     with (tmp_path / "out").open("w") as stream:
         monkeypatch.setattr(sys, "stdout", stream)
-        assert run.guarded(_raiser(BrokenPipeError())) == 0
+        assert run.guarded(_raiser(BrokenPipeError())) == 141
 
 
 def test_a_bug_is_told_by_its_place_only(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ import urllib.request
 import pytest
 
 from paycollect import demo, ipn
-from paycollect.demo import StepFailedError, shop
+from paycollect.demo import NotPaidError, StepFailedError, shop
 from paycollect.demo.payer import read_form
 from paycollect.demo.screen import Screen
 from paycollect.errors import CallbackError, ResponseLostError
@@ -93,7 +93,7 @@ async def test_a_person_can_pay_by_hand(opened: bool, word: str) -> None:
 
 async def test_a_person_who_declines_ends_the_demo() -> None:
     """Not paid is not a success."""
-    with pytest.raises(StepFailedError, match="ended as FAILED"):
+    with pytest.raises(NotPaidError, match="ended as FAILED"):
         await demo.run(Screen(Recorder()), by_hand=True, show=Person("decline"))
 
 
@@ -101,6 +101,19 @@ async def test_the_demo_ends_by_itself() -> None:
     """Nobody waits for ever, and the limit is named."""
     with pytest.raises(StepFailedError, match="within 0 s"):
         await demo.run(Screen(Recorder()), limit=0.0)
+
+
+async def test_a_person_who_does_not_come_ends_the_demo() -> None:
+    """There is a limit for people, too."""
+    with pytest.raises(NotPaidError, match=r"not paid within 0\.05 s"):
+        await demo.run(Screen(Recorder()), by_hand=True, limit=0.05, show=lambda _: False)
+
+
+def test_control_characters_do_not_reach_the_terminal() -> None:
+    """Whatever a text holds, it cannot steer the terminal."""
+    stream = Recorder()
+    Screen(stream).failed("its status is \x1b[2J\u202e")
+    assert stream.getvalue() == "   ✗ its status is \ufffd[2J\ufffd\n"
 
 
 async def test_nothing_is_left_running() -> None:

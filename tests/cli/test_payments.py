@@ -162,6 +162,15 @@ def test_wait_ends_at_once_when_it_is_paid(
     assert "COMPLETED" in terminal.out
 
 
+def test_wait_can_confirm(collection_id: str, provider: Provider, terminal: Terminal) -> None:
+    """Paid is not enough: it must be the amount and the order that were expected."""
+    provider.do(provider.sandbox.pay(collection_id))
+    assert terminal("wait", collection_id, "--amount", "25.00", "--order-id", "INV-1") == 0
+    assert terminal("wait", collection_id, "--amount", "26.00") == 1
+    assert "do not fulfil" in terminal.err
+    assert terminal("wait", collection_id, "--order-id", "INV-1") == 2
+
+
 def test_wait_says_no_when_it_was_not_paid(
     collection_id: str, provider: Provider, terminal: Terminal
 ) -> None:
