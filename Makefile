@@ -21,7 +21,7 @@ demo: $(VENV)/.runtime
 # .venv/bin/pytest tests/ipn
 test: $(VENV)/.dev
 	@rm -f .coverage .coverage.*
-	@$(BIN)/python -m pytest -n 2 --cov --cov-report= $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report= $(PYTEST_ARGS)
 	@$(BIN)/python -m coverage report
 
 check: $(VENV)/.dev
