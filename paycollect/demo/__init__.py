@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import webbrowser
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from paycollect.demo.payer import Browser
@@ -16,7 +16,7 @@ from paycollect.sandbox import Sandbox, drop_after_commit
 from paycollect.session import SessionManager
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from paycollect.demo.screen import Screen
 
@@ -51,38 +51,40 @@ async def run(
         PayCollectError: a call failed.
 
     """
-
-    async def open_page(url: str) -> bool:
-        return await asyncio.to_thread(
-            show, url
-        )  # a text browser would stop the loop until it ends
-
     seconds = (LIMIT_BY_HAND if by_hand else LIMIT) if limit is None else limit
     try:
-        async with asyncio.timeout(seconds), AsyncExitStack() as stack:
-            sandbox = await stack.enter_async_context(Sandbox(merchant="Example Shop"))
-            browser = Browser()
-            stack.push_async_callback(browser.aclose)
-            pay = await stack.enter_async_context(
-                SessionManager(
-                    app_id=sandbox.app_id,
-                    secret_key=sandbox.secret_key,
-                    base_url=sandbox.base_url,
-                    retry=_RETRY,
-                )
-            )
-            shop = await stack.enter_async_context(Shop(pay, sandbox.webhook_secret).open())
+        async with asyncio.timeout(seconds), _stage(screen, show if by_hand else None) as stage:
             if lost_answer:
-                sandbox.faults.next("POST /collections", drop_after_commit())
-            stage = Stage(
-                screen=screen,
-                sandbox=sandbox,
-                shop=shop,
-                browser=browser,
-                open_page=open_page if by_hand else None,
-            )
+                stage.sandbox.faults.next("POST /collections", drop_after_commit())
             await Story(stage).tell(lost_answer=lost_answer)
     except TimeoutError:
         if by_hand:
             raise NotPaidError(f"the checkout was not paid within {seconds:g} s") from None
         raise StepFailedError(f"the demo did not come to its end within {seconds:g} s") from None
+
+
+@asynccontextmanager
+async def _stage(screen: Screen, show: Callable[[str], bool] | None) -> AsyncIterator[Stage]:
+    """Start everybody who takes part, and send them home afterwards."""
+    async with Sandbox(merchant="Example Shop") as sandbox, AsyncExitStack() as stack:
+        credentials = (sandbox.app_id, sandbox.secret_key, sandbox.base_url)
+        pay = await stack.enter_async_context(_session(*credentials))
+        shop = await stack.enter_async_context(Shop(pay, sandbox.webhook_secret).open())
+        browser = Browser()
+        stack.push_async_callback(browser.aclose)
+        yield Stage(
+            screen=screen,
+            sandbox=sandbox,
+            shop=shop,
+            browser=browser,
+            open_page=None if show is None else _in_thread(show),
+        )
+
+
+def _session(app_id: str, secret_key: str, base_url: str) -> SessionManager:
+    return SessionManager(app_id=app_id, secret_key=secret_key, base_url=base_url, retry=_RETRY)
+
+
+def _in_thread(show: Callable[[str], bool]) -> Callable[[str], Awaitable[bool]]:
+    """Keep the loop going: a text browser returns only when it is left."""
+    return lambda url: asyncio.to_thread(show, url)

@@ -79,7 +79,7 @@ class Teller:
 
     def _sum_up(self) -> None:
         seconds = time.monotonic() - self._started
-        self._screen.heading(f"What was proven, in {seconds:.1f} s")
+        self._screen.heading(f"What was proven, in {seconds:.2f} s")
         for proof in self._proofs:
             self._screen.check(proof)
         self._screen.text()

@@ -59,9 +59,8 @@ def test_the_package_can_be_run(
 ) -> None:
     """`python -m paycollect` ends with the exit code."""
     monkeypatch.setattr(sys, "argv", ["paycollect", "--version"])
-    monkeypatch.delitem(sys.modules, "paycollect.__main__")
     with pytest.raises(SystemExit) as end:
-        runpy.run_module("paycollect", run_name="__main__")
+        runpy.run_path(str(__main__.__file__), run_name="__main__")
     assert end.value.code == 0
     assert paycollect.__version__ in capsys.readouterr().out
 
