@@ -132,3 +132,13 @@ def gzip_bomb(megabytes: int) -> Fault:
     """Answer with a small gzip that unpacks to many megabytes of spaces."""
     body = _bomb(megabytes)
     return text(200, body, "application/json", Content_Encoding="gzip")
+
+
+def answers_and_stays(start: bytes) -> Fault:
+    """Write the start of an answer, and then nothing."""
+
+    async def fault(exchange: Exchange) -> None:
+        await exchange.send(start)
+        await exchange.gone()
+
+    return fault

@@ -205,8 +205,9 @@ async def test_mistakes_of_the_caller(
 ) -> None:
     """A mistake is named, and nothing is sent."""
     payment, arguments, kind, name = mistake
+    given: dict[str, Any] = {"expected_amount": 25, **arguments}
     with pytest.raises(kind, match=f"^{name}: "):
-        await pay.confirm(payment, **{"expected_amount": 25, **arguments})
+        await pay.confirm(payment, **given)
     assert provider.requests == []
 
 

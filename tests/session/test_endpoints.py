@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from paycollect import PaymentStatus, RefundStatus, SessionManager, _wire
+from paycollect import DecodeError, PaymentStatus, RefundStatus, ServerError, SessionManager, _wire
 from paycollect.models import Payer
 from tests.session import faults
 from tests.session.messages import Json, success
@@ -22,6 +22,7 @@ from tests.session.provider import Exchange, Provider
 
 SAMPLES = Path(__file__).parent.parent / "data" / "samples"
 LIST = "GET /collections"
+FEE: Json = {"code": "F", "name": "F", "type": "FIXED", "rate": 1, "isWaived": False}
 
 
 def says(provider: Provider, key: str, name: str) -> None:
@@ -166,6 +167,35 @@ async def test_pricing(pay: SessionManager, provider: Provider) -> None:
     assert pricing.fee_for("25.00") == Decimal("0.75")
 
 
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        ({"fees": None}, "data.fees: unexpected type"),
+        ({"fees": [{}]}, "data.fees[0].code: missing"),
+        ({"fees": [FEE, {**FEE, "rate": "free"}]}, "data.fees[1].rate: expected a number"),
+        ({"fees": [{**FEE, "isWaived": 1}]}, "data.fees[0].isWaived: expected true or false"),
+        ({"fees": [FEE], "appType": 5}, "data.appType: expected a text"),
+    ],
+)
+async def test_an_undocumented_price_list(
+    pay: SessionManager, provider: Provider, data: Json, problem: str
+) -> None:
+    """A price list that is not as documented is named with its place."""
+    provider.always("GET /account/pricing", faults.answers(success({"appType": "x", **data})))
+    with pytest.raises(DecodeError) as caught:
+        await pay.get_pricing()
+    assert caught.value.args[0].endswith(problem)
+
+
+@pytest.mark.parametrize("fees", ["x", 5, {"a": FEE}])
+async def test_fees_must_be_an_array(pay: SessionManager, provider: Provider, fees: Any) -> None:
+    """Fees that are no array are refused."""
+    data = {"appType": "x", "fees": fees}
+    provider.always("GET /account/pricing", faults.answers(success(data)))
+    with pytest.raises(DecodeError):
+        await pay.get_pricing()
+
+
 async def test_webhook_settings(pay: SessionManager, provider: Provider) -> None:
     """The settings of webhooks arrive, with the secret where it is told."""
     says(provider, "PUT /webhooks", "webhook_config_update")
@@ -216,6 +246,28 @@ async def test_an_undocumented_path(pay: SessionManager, provider: Provider, dat
     """The answer of an undocumented path is given as it is."""
     provider.script("GET /account/balance", faults.answers(success(data)))
     assert await pay.request("GET", "/account/balance") == data
+
+
+@pytest.mark.parametrize(
+    ("method", "repeatable", "times"),
+    [
+        ("GET", None, 4),
+        ("PUT", None, 4),
+        ("DELETE", None, 4),
+        ("POST", None, 1),
+        ("PATCH", None, 1),
+        ("POST", True, 4),
+        ("PUT", False, 1),
+    ],
+)
+async def test_what_of_the_undocumented_is_repeated(
+    pay: SessionManager, provider: Provider, method: str, repeatable: bool | None, times: int
+) -> None:
+    """By default what HTTP calls idempotent is repeated after a 503; the caller may say otherwise."""
+    provider.always(f"{method} /x", faults.says(503))
+    with pytest.raises(ServerError):
+        await pay.request(method, "/x", repeatable=repeatable)
+    assert provider.count(f"{method} /x") == times
 
 
 async def test_an_undocumented_answer_keeps_its_decimals(

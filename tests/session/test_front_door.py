@@ -51,6 +51,11 @@ def test_nothing_else_is_public() -> None:
     assert complete == "True"
 
 
+def test_all_names_are_shown() -> None:
+    """`dir` shows every public name, loaded or not."""
+    assert set(paycollect.__all__) <= set(dir(paycollect))
+
+
 def test_a_name_that_is_not_there() -> None:
     """A name that does not exist is refused as any module does."""
     with pytest.raises(AttributeError, match="module 'paycollect' has no attribute 'Nothing'"):

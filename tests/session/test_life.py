@@ -197,6 +197,20 @@ async def test_closing_with_a_waiting_line(make: MakeManager, provider: Provider
     assert outcomes == [Outcome.UNKNOWN] * 100 + [Outcome.NOT_SENT] * 50
 
 
+async def test_a_cancelled_call_stays_cancelled_at_close(
+    make: MakeManager, provider: Provider
+) -> None:
+    """A call that its caller cancels while the manager is closed ends as cancelled."""
+    pay = make(clock=None)
+    provider.always(LIST, faults.silent)
+    call = asyncio.create_task(pay.list_collections())
+    await provider.received(LIST, 1)
+    call.cancel()
+    await pay.aclose()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+
+
 async def test_a_cancelled_close_still_closes(make: MakeManager, provider: Provider) -> None:
     """A close that is cancelled half-way leaves no connection open."""
     provider.always("POST /auth/revoke", faults.silent)
@@ -209,6 +223,26 @@ async def test_a_cancelled_close_still_closes(make: MakeManager, provider: Provi
         await closing
     await asyncio.sleep(0.01)
     assert provider.open_connections == 0
+
+
+async def test_a_close_that_is_cancelled_at_once_still_closes(
+    make: MakeManager, provider: Provider
+) -> None:
+    """A close that is cancelled while it ends the request for a token leaves nothing open."""
+    pay = make(clock=None)
+    await pay.list_collections()
+    provider.tokens.clear()
+    provider.always(TOKEN, faults.silent)
+    call = asyncio.create_task(pay.list_collections())
+    await provider.received(TOKEN, 2)
+    closing = asyncio.create_task(pay.aclose())
+    await asyncio.sleep(0)
+    closing.cancel()
+    results = await asyncio.gather(call, closing, return_exceptions=True)
+    assert isinstance(results[0], ClosedError)
+    await pay.aclose()
+    left = [one for one in gc.get_objects() if type(one) is aiohttp.ClientSession]
+    assert all(http.closed for http in left)
 
 
 async def test_a_cancelled_call_gives_its_place_back(make: MakeManager, provider: Provider) -> None:
@@ -262,8 +296,9 @@ def test_a_manager_cannot_be_copied(clone: Callable[[object], object]) -> None:
 
 
 FORK = """
-import asyncio, gc, os, sys
+import asyncio, os, sys
 from paycollect import SessionManager
+
 
 async def main(app_id, secret_key, base_url, how):
     pay = SessionManager(app_id=app_id, secret_key=secret_key, base_url=base_url)

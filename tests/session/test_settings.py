@@ -36,6 +36,8 @@ SETTINGS: dict[str, Bad] = {
     "timeout": SECONDS,
     "deadline": [*SECONDS, (None, TypeError)],
     "retry": [(3, TypeError)],
+    "clock": [(5, TypeError)],
+    "token_store": [(5, TypeError), ("/tmp/token", TypeError)],
     "checkout_url_form": [
         ("https://x.example/", ValueError),
         ("https://x.example/{}", ValueError),

@@ -88,7 +88,8 @@ MISTAKES: dict[str, tuple[dict[str, Any], dict[str, Bad]]] = {
         {
             "method": [("get", ValueError), ("", ValueError), ("TRACE", ValueError), ("GET /", ValueError)],
             "path": [(None, TypeError), (5, TypeError), (b"/x", TypeError)],
-            "body": DOCUMENTS,
+            "query": [([1], TypeError), ("a=b", TypeError), ({"a": 1.5}, TypeError), ({5: "a"}, TypeError), ({"a": True}, TypeError), ({"a": "\ud800"}, ValueError)],
+            "body": [*DOCUMENTS, ({"a": Decimal("NaN")}, ValueError), ({"a": Decimal("1E+99")}, ValueError)],
         },
     ),
 }  # fmt: skip
