@@ -23,6 +23,7 @@ from paycollect import (
 from tests.session import faults
 from tests.session.clocks import FakeClock
 from tests.session.conftest import MakeManager
+from tests.session.messages import Reply
 from tests.session.provider import Fault, Provider
 
 CREATE = "POST /collections"
@@ -125,6 +126,19 @@ async def test_a_duplicate_on_the_first_attempt_is_the_callers(
     assert caught.value.outcome is Outcome.REJECTED
     assert caught.value.existing is None
     assert (provider.count(CREATE), provider.count(LIST), len(provider.orders)) == (1, 0, 1)
+
+
+@pytest.mark.parametrize("told", [None, 200, 409])
+async def test_a_duplicate_told_under_200_is_one_too(
+    pay: SessionManager, provider: Provider, told: int | None
+) -> None:
+    """A refusal by its code is a refusal, whatever the HTTP status: no doubt, and no repeat."""
+    provider.add_order("INV-001", "25.00")
+    document = {"success": False, "status": told, "code": "DUPLICATE_REFERENCE"}
+    provider.always(CREATE, faults.answers(Reply(200, document)))
+    with pytest.raises(DuplicateOrderError) as caught:
+        await create(pay)
+    assert (caught.value.outcome, provider.count(CREATE)) == (Outcome.REJECTED, 1)
 
 
 async def test_if_exists_return_gives_the_same_order(

@@ -23,6 +23,7 @@ from paycollect import (
 from tests.session import faults
 from tests.session.clocks import FakeClock, StuckClock
 from tests.session.conftest import MakeManager
+from tests.session.messages import Reply
 from tests.session.provider import Exchange, Fault, Provider
 
 LIST = "GET /collections"
@@ -84,6 +85,22 @@ async def test_the_providers_wait_is_kept(
     provider.script(LIST, faults.says(status, Retry_After="11"))
     await pay.list_collections()
     assert clock.sleeps == [11.0]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [faults.text(200, b"<html>"), faults.answers(Reply(200, {"success": False}))],
+    ids=["HTML", "success: false"],
+)
+async def test_an_odd_answer_to_a_reading_call_is_final(
+    pay: SessionManager, provider: Provider, clock: FakeClock, fault: Fault
+) -> None:
+    """What cannot be read will not be any better the next time: no wait, no repeat."""
+    provider.always(LIST, fault)
+    with pytest.raises(PayCollectError) as caught:
+        await pay.list_collections()
+    assert not caught.value.is_retryable
+    assert (provider.count(LIST), clock.sleeps) == (1, [])
 
 
 async def test_the_providers_date_is_kept(
