@@ -121,12 +121,12 @@ def decipher(
     if document is None:
         raise errors.DecodeError(
             f"the provider answered HTTP {response.status} without a JSON object",
-            request_id=_request_id(response, {}),
+            request_id=_request_id(response, {}, hide),
         )
     try:
         return request.decode(document.get("data"))
     except errors.DecodeError as error:
-        error.request_id = _request_id(response, document)
+        error.request_id = _request_id(response, document, hide)
         raise
 
 
@@ -140,15 +140,16 @@ def _document(response: Response) -> JsonObject | None:
     return document if type(document) is dict and end == len(text) else None
 
 
-def request_id(response: Response) -> str | None:
+def request_id(response: Response, hide: tuple[str, ...]) -> str | None:
     """Find the provider's id of the request, for a log."""
-    return _request_id(response, _document(response) or {})
+    return _request_id(response, _document(response) or {}, hide)
 
 
-def _request_id(response: Response, document: JsonObject) -> str | None:
+def _request_id(response: Response, document: JsonObject, hide: tuple[str, ...]) -> str | None:
     meta = document.get("meta")
     found = meta.get("requestId") if type(meta) is dict else None
-    return errors.clean_id(found if type(found) is str else response.headers.get("X-Request-Id"))
+    text = found if type(found) is str else response.headers.get("X-Request-Id")
+    return errors.clean_id(_hidden(text, hide) if text else None)
 
 
 def _api_error(
@@ -173,8 +174,11 @@ def _api_error(
         _hidden(": ".join(filter(None, sentences)) or "the provider gave no reason", hide),
         status=status,
         code=_hidden(code, hide),
-        request_id=_request_id(response, document),
-        fields={name: _hidden(what, hide) for name, what in _fields(document, detail).items()},
+        request_id=_request_id(response, document, hide),
+        fields={
+            _hidden(name, hide): _hidden(what, hide)
+            for name, what in _fields(document, detail).items()
+        },
     )
     if kind is errors.ApiError and status in _SUCCESS:
         error.outcome = errors.Outcome.UNKNOWN  # "no" for no reason that we know

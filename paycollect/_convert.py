@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar, cast, get_args
 
 import attrs
 from cattrs import ClassValidationError, Converter, IterableValidationError
+from cattrs.cols import homogenous_tuple_structure_factory
 from cattrs.gen import make_dict_structure_fn, override
 
 from paycollect import _scalars, models
@@ -81,6 +82,13 @@ def _refund_status(value: object, _: object = None) -> RefundStatus:
     return RefundStatus(_scalars.text(value))
 
 
+def _array(value: object) -> list[JsonValue]:
+    """Take a JSON array; anything else that can be iterated is none."""
+    if type(value) is not list:
+        raise ValueError("expected an array")
+    return value
+
+
 _READ: Final[dict[Any, Callable[..., Any]]] = {
     Decimal: _scalars.money,
     datetime: _scalars.instant,
@@ -127,8 +135,8 @@ def _optional(kind: Any) -> Any:
     return of[0] if len(of) == 2 and of[1] is type(None) else None  # noqa: PLR2004  X and None
 
 
-def _is_mapping(kind: Any) -> bool:
-    return getattr(kind, "__origin__", None) is Mapping
+def _has_origin(kind: Any, origin: type) -> bool:
+    return getattr(kind, "__origin__", None) is origin
 
 
 def _make_converter(*, detailed: bool) -> Converter:
@@ -137,12 +145,20 @@ def _make_converter(*, detailed: bool) -> Converter:
         converter.register_structure_hook(scalar, read)
     converter.register_structure_hook_factory(lambda kind: _optional(kind) in _READ, _make_optional)
     converter.register_structure_hook_func(
-        _is_mapping,
+        lambda kind: _has_origin(kind, Mapping),
         lambda value, _: ReadOnlyDict(_object(value or [])),
+    )
+    converter.register_structure_hook_factory(
+        lambda kind: _has_origin(kind, tuple), lambda kind: _make_array_hook(kind, converter)
     )
     for cls in _MODELS:
         converter.register_structure_hook(cls, _make_hook(cls, converter))
     return converter
+
+
+def _make_array_hook(kind: Any, converter: Converter) -> Callable[[Any, Any], Any]:
+    build = homogenous_tuple_structure_factory(kind, converter)
+    return lambda value, _: build(_array(value), kind)
 
 
 def _make_hook(cls: type, converter: Converter) -> Callable[[Any, Any], Any]:
@@ -252,13 +268,7 @@ def structure_items(document: JsonObject, key: str, cls: type[T]) -> tuple[T, ..
         DecodeError: it is not an array, or an entry is not of the documented form.
 
     """
-    items = document.get(key)
-    if type(items) is not list:
-        raise DecodeError(
-            f"the provider's answer is not as documented: data.{key}: expected an array",
-            path=f"data.{key}",
-        )
-    return tuple(structure(item, cls, path=f"data.{key}[{i}]") for i, item in enumerate(items))
+    return structure(document.get(key), tuple[cls, ...], path=f"data.{key}")  # type: ignore[valid-type]  # a type that is known at run time only
 
 
 def structure_object(value: object, *, path: str = "data") -> JsonObject:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -21,6 +21,7 @@ from attrs import define
 from paycollect import _answers, _wire
 from paycollect import _validate as check
 from paycollect._answers import Request, Response
+from paycollect._log import log
 from paycollect._transport import Limits, Transport, to_limits
 from paycollect._waiting import Interrupter, Task
 from paycollect.clock import Clock
@@ -37,7 +38,6 @@ from paycollect.models import JsonValue, Token
 from paycollect.retry import RetryPolicy, Timeout
 from paycollect.tokens import Grant, TokenKeeper, TokenStore, read_grant
 
-log = logging.getLogger("paycollect")
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -52,6 +52,7 @@ class Call:
     retry: RetryPolicy
     attempts: int = 0
     retries: int = 0
+    sending: bool = False
     unsure: bool = False
     """Whether an earlier attempt may have taken effect."""
 
@@ -92,7 +93,7 @@ class Engine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = os.getpid()
         self._interrupter = Interrupter()
-        self._last_answer: tuple[Response, float] | None = None
+        self._last_answer: tuple[Mapping[str, str], float] = ({}, 0.0)
         self.closed = False
 
     @property
@@ -172,7 +173,7 @@ class Engine:
         finally:
             self._interrupter.leave(task)
         closed = ClosedError("the session manager was closed while the call was under way")
-        closed.outcome = Outcome.UNKNOWN if call.attempts else Outcome.NOT_SENT
+        closed.outcome = Outcome.UNKNOWN if call.sending else Outcome.NOT_SENT
         self._complete(closed, call, request)
         raise closed
 
@@ -204,12 +205,13 @@ class Engine:
             await self._within(call, gate.enter())
         started = self._now()
         call.attempts += 1
+        call.sending = True
         bearer = None if token is None else token.access_token
         try:
             response = await self._transport.send(
                 request, bearer=bearer, limits=call.limits, left=call.ends - started
             )
-            self._last_answer = (response, started)
+            self._last_answer = (response.headers, started)
             hide = (self._secret_key, bearer or self._secret_key)
             value = _answers.decipher(request, response, hide=hide, wall=self._clock.time)
         except PayCollectError as error:
@@ -217,10 +219,11 @@ class Engine:
             failed = error
         else:
             if log.isEnabledFor(logging.DEBUG):
-                self._log_answer(call, request, started, response)
+                self._log_answer(call, request, started, response, hide)
             return value
         finally:
             gate.leave()
+        call.sending = False
         if self._now() >= call.ends and failed.is_retryable:
             raise self._too_late(call, failed)
         raise failed
@@ -314,11 +317,10 @@ class Engine:
 
     def server_time(self) -> datetime:
         """Give the present by the server's clock, as its last answer told it; else by our own."""
-        if self._last_answer is not None:
-            response, at = self._last_answer
-            with suppress(ValueError, TypeError, OverflowError, IndexError):
-                told = parsedate_to_datetime(response.headers.get("Date", ""))
-                return told.astimezone(UTC) + timedelta(seconds=self._now() - at)
+        headers, at = self._last_answer
+        with suppress(ValueError, TypeError, OverflowError, IndexError):
+            told = parsedate_to_datetime(headers.get("Date", ""))
+            return told.astimezone(UTC) + timedelta(seconds=self._now() - at)
         return datetime.fromtimestamp(self._clock.time(), UTC)
 
     # --- tokens ---------------------------------------------------------------------------------
@@ -367,14 +369,19 @@ class Engine:
     # --- log ------------------------------------------------------------------------------------
 
     def _log_answer(
-        self, call: Call, request: Request[T], started: float, response: Response
+        self,
+        call: Call,
+        request: Request[T],
+        started: float,
+        response: Response,
+        hide: tuple[str, ...],
     ) -> None:
         log.debug(
             "%s %s: HTTP %d, request %s, %.0f ms, attempt %d",
             request.method,
             request.template or request.path,
             response.status,
-            _answers.request_id(response),
+            _answers.request_id(response, hide),
             1000 * (self._now() - started),
             call.attempts,
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import platform
+from collections.abc import Callable
 from typing import Final, TypeVar
 
 import aiohttp
@@ -24,6 +25,7 @@ from paycollect.errors import (
     ClosedError,
     ConnectError,
     DecodeError,
+    EventLoopError,
     PayCollectError,
     ResponseLostError,
 )
@@ -46,6 +48,7 @@ _FOREIGN: Final = (
     http_exceptions.HttpProcessingError,
     OSError,  # asyncio's TimeoutError is one
     EOFError,
+    ValueError,  # a request that aiohttp refuses to make
 )
 
 
@@ -63,8 +66,8 @@ class Transport:
     """Sends requests over one aiohttp session: its own, or a borrowed one that it never closes."""
 
     def __init__(self, base_url: str, *, http: aiohttp.ClientSession | None) -> None:
-        if http is not None:
-            check.instance(http, aiohttp.ClientSession, "http")
+        if http is not None and check.instance(http, aiohttp.ClientSession, "http").auth:
+            raise ValueError("http: a session with an auth of its own cannot carry the token")
         self._base_url = base_url
         self._borrowed = http
         self._http = http
@@ -115,18 +118,37 @@ class Transport:
             ResponseLostError: the answer did not arrive, or not whole, or not in time.
             DecodeError: the answer is too large.
             ClosedError: the session is closed.
+            EventLoopError: a session that was lent belongs to another event loop.
 
         """
-        http, watch = self._http, self._watch
-        task = asyncio.current_task()
+        http, watch, task = self._http, self._watch, asyncio.current_task()
         if http is None or watch is None or task is None or _is_closed(http):
             raise ClosedError("the aiohttp session is closed")
-        problem: PayCollectError
         now = watch.now()
         ends = now + min(limits.total, left)
         watch.limit(task, min(ends, now + limits.first))
+        problem: PayCollectError
         try:
-            return await self._exchange(http, request, bearer, limits, ends)
+            response = await http.request(
+                request.method,
+                self._url(request.path),
+                data=request.body,
+                headers=self._headers_for(request, bearer),
+                allow_redirects=False,  # a 307 would hand the secret key to another host
+                raise_for_status=False,  # its error carries the token
+                timeout=limits.aiohttp,
+            )
+            try:
+                body = await response.content.readany()
+                if not response.content.at_eof():
+                    body = await _read_on(
+                        response,
+                        body,
+                        lambda: watch.limit(task, min(ends, watch.now() + limits.between)),
+                    )
+            finally:
+                response.release()
+            return Response(status=response.status, body=body, headers=response.headers)
         except asyncio.CancelledError:
             if not watch.took(task):
                 raise
@@ -136,56 +158,10 @@ class Transport:
         except _FOREIGN as error:
             problem = _lost(request, _reason(error))
         except RuntimeError:
-            if not _is_closed(http):
-                raise
-            problem = ClosedError("the aiohttp session was closed")
+            problem = _unusable(http)
         finally:
             watch.release(task)
         raise problem
-
-    async def _exchange(
-        self,
-        http: aiohttp.ClientSession,
-        request: Request[T],
-        bearer: str | None,
-        limits: Limits,
-        ends: float,
-    ) -> Response:
-        response = await http.request(
-            request.method,
-            self._url(request.path),
-            data=request.body,
-            headers=self._headers_for(request, bearer),
-            allow_redirects=False,  # a 307 would hand the secret key to another host
-            raise_for_status=False,  # its error carries the token
-            timeout=limits.aiohttp,
-        )
-        try:
-            content = response.content
-            body = await content.readany()
-            if not content.at_eof():
-                body = await self._read_on(response, body, limits.between, ends)
-        finally:
-            response.release()
-        return Response(status=response.status, body=body, headers=response.headers)
-
-    async def _read_on(
-        self, response: aiohttp.ClientResponse, first: bytes, between: float, ends: float
-    ) -> bytes:
-        """Read the rest, up to a limit that also holds for what a small gzip unpacks to."""
-        watch, task = self._watch, asyncio.current_task()
-        pieces, size = [first], len(first)
-        while True:
-            if watch is not None and task is not None:
-                watch.limit(task, min(ends, watch.now() + between))
-            piece = await response.content.readany()
-            if not piece:
-                return b"".join(pieces)
-            pieces.append(piece)
-            size += len(piece)
-            if size > LARGEST_BODY:
-                response.close()
-                raise DecodeError(f"the provider's answer is larger than {LARGEST_BODY} bytes")
 
     def _headers_for(self, request: Request[T], bearer: str | None) -> CIMultiDict[str]:
         """Give the headers; those of a POST with the present token are kept ready."""
@@ -209,6 +185,29 @@ class Transport:
 
 _CACHED: Final = frozenset({"/collections", "/auth/token", "/auth/refresh"})
 _ABANDONED: Final[list[object]] = []
+
+
+async def _read_on(
+    response: aiohttp.ClientResponse, first: bytes, before_each: Callable[[], None]
+) -> bytes:
+    """Read the rest, up to a limit that also holds for what a small gzip unpacks to."""
+    pieces, size = [first], len(first)
+    while True:
+        before_each()
+        piece = await response.content.readany()
+        if not piece:
+            return b"".join(pieces)
+        pieces.append(piece)
+        size += len(piece)
+        if size > LARGEST_BODY:
+            response.close()
+            raise DecodeError(f"the provider's answer is larger than {LARGEST_BODY} bytes")
+
+
+def _unusable(http: aiohttp.ClientSession) -> PayCollectError:
+    if _is_closed(http):
+        return ClosedError("the aiohttp session was closed")
+    return EventLoopError("the aiohttp session that was lent belongs to another event loop")
 
 
 def _is_closed(http: aiohttp.ClientSession) -> bool:

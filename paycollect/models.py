@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sized
 from datetime import datetime, timedelta
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Final, Generic, TypeAlias, TypeVar
 
 from attrs import field, frozen
 
+from paycollect import _validate as check
 from paycollect.status import PaymentStatus, RefundStatus
 
 T = TypeVar("T")
@@ -207,6 +208,7 @@ class Fee:
 
 
 _CENT: Final = Decimal("0.01")
+_EXACT: Final = Context(prec=100)  # whatever precision the caller computes with
 
 
 @frozen(kw_only=True)
@@ -223,12 +225,11 @@ class Pricing:
 
         Raises:
             KeyError: the price list has no fee with that code.
-            ValueError: the fee is of a type that this release does not know.
+            ValueError: not an amount, or the fee is of a type that this release does not know.
             TypeError: the amount is a float or a bool.
 
         """
-        if isinstance(amount, (bool, float)):
-            raise TypeError("amount: a Decimal, an int or a str is needed, as floats are not exact")
+        value = check.amount(amount, least=0)
         try:
             fee = next(fee for fee in self.fees if fee.code == code)
         except StopIteration:
@@ -236,7 +237,7 @@ class Pricing:
         if fee.is_waived:
             return Decimal("0.00")
         if fee.type == "PERCENTAGE":
-            due = Decimal(amount) * fee.rate / 100
+            due = _EXACT.multiply(value, fee.rate).scaleb(-2, _EXACT)
         elif fee.type == "FIXED":
             due = fee.rate
         else:
@@ -245,7 +246,7 @@ class Pricing:
             due = max(due, fee.min_fee)
         if fee.max_fee is not None:
             due = min(due, fee.max_fee)
-        return due.quantize(_CENT, ROUND_HALF_UP)
+        return due.quantize(_CENT, ROUND_HALF_UP, _EXACT)
 
 
 @frozen(kw_only=True)

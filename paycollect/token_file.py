@@ -7,7 +7,6 @@ sees an old or a new token but never half of one, and a bad file costs a token r
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sys
 import tempfile
@@ -17,13 +16,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from paycollect._log import log
 from paycollect.clock import Clock
 from paycollect.models import Token
 
 if sys.platform != "win32":
     import fcntl
 
-_log = logging.getLogger("paycollect")
 _POLL: Final = 0.02
 _PATIENCE: Final = 60.0
 
@@ -68,7 +67,7 @@ class FileTokenStore:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-            _log.warning(
+            log.warning(
                 "token file %s is of no use (%s): ignored, and replaced with the next token",
                 self._path,
                 type(error).__name__,
@@ -126,7 +125,7 @@ class FileTokenStore:
         try:
             handle = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            _log.warning("token file %s cannot be locked (%s)", self._path, type(error).__name__)
+            log.warning("token file %s cannot be locked (%s)", self._path, type(error).__name__)
             return None
         try:
             give_up_at = self._clock.monotonic() + _PATIENCE
@@ -135,7 +134,7 @@ class FileTokenStore:
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     return handle
                 await self._clock.sleep(_POLL)
-            _log.warning("token file %s is locked for too long: going on without", self._path)
+            log.warning("token file %s is locked for too long: going on without", self._path)
         except BaseException:
             os.close(handle)
             raise

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -19,11 +18,11 @@ from typing import Final, Protocol, TypeGuard, TypeVar, runtime_checkable
 
 from attrs import frozen
 
+from paycollect._log import log
 from paycollect.clock import Clock
 from paycollect.errors import ClosedError, DecodeError, PayCollectError
 from paycollect.models import JsonValue, Token
 
-_log = logging.getLogger("paycollect")
 T = TypeVar("T")
 
 RENEW_BEFORE: Final = 300.0
@@ -199,7 +198,7 @@ class TokenKeeper:
         left = self._expires_at - self._now()
         if left > 0:  # the present token serves on; do not ask again with every call
             self._fresh_until = self._now() + min(_PAUSE_AFTER_FAILURE, left / 4)
-            _log.warning("access token not renewed yet, it serves on for %.0f s: %s", left, error)
+            log.warning("access token not renewed yet, it serves on for %.0f s: %s", left, error)
 
     async def _fly(self) -> Token:
         async with self._locked_store() as store:
@@ -250,12 +249,12 @@ class TokenKeeper:
             try:
                 grant = await self._renew(present)
             except PayCollectError as error:
-                _log.info("access token not renewed, authenticating anew: %s", error)
+                log.info("access token not renewed, authenticating anew: %s", error)
             else:
                 # Before April 2026 a renewed token lost its scopes (provider docs: auth/refresh).
                 if grant.token.scopes >= present.scopes:
                     return Grant(grant.token, grant.lifetime)
-                _log.info("renewed access token has lost scopes, authenticating anew")
+                log.info("renewed access token has lost scopes, authenticating anew")
         return await self._authenticate()
 
     def _adopt(self, token: Token, lifetime: float) -> None:
@@ -270,12 +269,10 @@ class TokenKeeper:
     async def _ask_store(self, method: Callable[[], T | Awaitable[T]], default: T) -> T:
         try:
             answer = method()
-            if isinstance(answer, Awaitable):
-                return await answer
-            return answer
+            return await answer if isinstance(answer, Awaitable) else answer  # pyright: ignore[reportReturnType]  # for all it knows, T may be awaitable
         except Exception as error:  # noqa: BLE001  a store is the user's code
             name = type(self._store).__name__
-            _log.warning("token store %s failed: %s", name, type(error).__name__)
+            log.warning("token store %s failed: %s", name, type(error).__name__)
             return default
 
 
