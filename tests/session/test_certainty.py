@@ -168,7 +168,7 @@ async def test_what_could_not_be_learnt_is_not_a_refusal(
     """A failure to ask keeps its own kind: the payment is unknown, not "not confirmed"."""
     provider.always(GET, fault)
     with pytest.raises(kind):
-        await pay.confirm(ID, expected_amount=25, timeout=0.05, retry=RetryPolicy(max_retries=1))
+        await pay.confirm(ID, expected_amount=25, timeout=0.2, retry=RetryPolicy(max_retries=1))
 
 
 async def test_the_answer_must_be_about_this_payment(

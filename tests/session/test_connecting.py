@@ -142,11 +142,11 @@ async def test_a_steady_answer_is_not_cut_off(make: MakeManager, provider: Provi
     async def steady(exchange: Exchange) -> None:
         await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
         for start in range(0, len(body), 2):
-            await asyncio.sleep(0.008)
+            await asyncio.sleep(0.03)
             await exchange.send(body[start : start + 2])
 
     provider.script("GET /x", steady)
-    pay = make(clock=None, timeout=Timeout(read=0.06, connect=0.02))
+    pay = make(clock=None, timeout=Timeout(read=0.25, connect=0.05))
     assert await pay.request("GET", "/x") == 5
     assert provider.count("GET /x") == 1
 

@@ -63,7 +63,7 @@ async def test_a_landed_create_is_recovered(
 async def test_a_timeout_after_commit_is_recovered(make: MakeManager, provider: Provider) -> None:
     """A create whose answer never comes is given up, repeated and found."""
     provider.script(CREATE, faults.silent_after_commit)
-    checkout = await create(make(timeout=0.05))
+    checkout = await create(make(timeout=0.2))
     assert checkout.recovered
     assert (provider.count(CREATE), len(provider.orders)) == (2, 1)
 

@@ -46,7 +46,7 @@ async def test_a_landed_refund_is_recovered(
 async def test_a_timeout_after_commit_is_recovered(make: MakeManager, provider: Provider) -> None:
     """A refund whose answer never comes is given up, repeated and found."""
     provider.script(REFUND, faults.silent_after_commit)
-    assert (await make(timeout=0.05).create_refund("SCI0001")).recovered
+    assert (await make(timeout=0.2).create_refund("SCI0001")).recovered
     assert (provider.count(REFUND), len(provider.refunds)) == (2, 1)
 
 

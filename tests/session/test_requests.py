@@ -190,6 +190,13 @@ async def test_what_a_call_sends(make: MakeManager, provider: Provider, case: Ca
     assert request.headers == expected
 
 
+async def test_a_filter_of_none_is_no_filter(pay: SessionManager, provider: Provider) -> None:
+    """A filter that is None is left out, so that callers can pass on what they may not have."""
+    given: dict[str, Any] = {"status": None, "order_id": None, "date_from": None}
+    await pay.list_collections(**given)
+    assert provider.requests[-1].target == f"{BASE}/collections?page=1&limit=20"
+
+
 async def test_what_asking_for_a_token_sends(pay: SessionManager, provider: Provider) -> None:
     """A token is asked for by app id and secret key in the body, without an Authorization."""
     await pay.list_collections()

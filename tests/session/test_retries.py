@@ -213,7 +213,7 @@ async def test_the_deadline_ends_a_look_up(
     assert provider.count(LIST) == 5
 
 
-@pytest.mark.parametrize("timeout", [0.05, Timeout(total=0.05), Timeout(read=0.05)], ids=repr)
+@pytest.mark.parametrize("timeout", [0.2, Timeout(total=0.2), Timeout(read=0.2)], ids=repr)
 async def test_the_timeout_of_one_call(
     pay: SessionManager,
     provider: Provider,
