@@ -6,7 +6,7 @@ made to succeed is the engine's matter.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, TypedDict, TypeVar, Unpack
@@ -15,6 +15,7 @@ from paycollect import _recovery, _wire
 from paycollect import _validate as check
 from paycollect._answers import Request
 from paycollect._engine import Engine
+from paycollect._paging import entries
 from paycollect.models import (
     Collection,
     JsonValue,
@@ -115,11 +116,13 @@ class Endpoints:
         An entry that moves to the next page while new ones arrive is given once.
         """
         options, chosen = _split(filters)
-        pages = self._pages(
-            lambda page: _wire.list_collections(page, _wire.LARGEST_PAGE, chosen), options
-        )
-        async for item in _each_once(pages, lambda collection: collection.collection_id):
-            yield item
+
+        async def get(number: int) -> Page[Collection]:
+            request = _wire.list_collections(number, _wire.LARGEST_PAGE, chosen)
+            return await self._run(request, options)
+
+        async for collection in entries(get, lambda collection: collection.collection_id):
+            yield collection
 
     async def find_by_order_id(
         self, order_id: str, **options: Unpack[CallOptions]
@@ -172,11 +175,13 @@ class Endpoints:
     async def iter_refunds(self, **filters: Unpack[RefundFilters]) -> AsyncIterator[Refund]:
         """Go through all refunds, page by page; arguments as in `list_refunds`."""
         options, chosen = _split(filters)
-        pages = self._pages(
-            lambda page: _wire.list_refunds(page, _wire.LARGEST_PAGE, chosen), options
-        )
-        async for item in _each_once(pages, lambda refund: refund.refund_id):
-            yield item
+
+        async def get(number: int) -> Page[Refund]:
+            request = _wire.list_refunds(number, _wire.LARGEST_PAGE, chosen)
+            return await self._run(request, options)
+
+        async for refund in entries(get, lambda refund: refund.refund_id):
+            yield refund
 
     async def list_refund_reasons(self, **options: Unpack[CallOptions]) -> tuple[RefundReason, ...]:
         """Get the reasons that a refund can be given (provider docs: refunds/reasons)."""
@@ -244,26 +249,6 @@ class Endpoints:
 
     async def _run(self, request: Request[T], options: CallOptions) -> T:
         return await self._engine.run(self._engine.begin(**options), request)
-
-    async def _pages(
-        self, ask: Callable[[int], Request[Page[T]]], options: CallOptions
-    ) -> AsyncIterator[Page[T]]:
-        page = 1
-        while True:
-            found = await self._run(ask(page), options)
-            yield found
-            if not found.items or not found.has_next:
-                return
-            page += 1
-
-
-async def _each_once(pages: AsyncIterator[Page[T]], key: Callable[[T], str]) -> AsyncIterator[T]:
-    before: frozenset[str] = frozenset()
-    async for page in pages:
-        for item in page.items:
-            if key(item) not in before:
-                yield item
-        before = frozenset(map(key, page.items))
 
 
 def _split(filters: CollectionFilters | RefundFilters) -> tuple[CallOptions, dict[str, object]]:

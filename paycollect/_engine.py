@@ -308,7 +308,7 @@ class Engine:
         self._interrupter.interrupt_all()
         try:
             await self._keeper.aclose()
-            if revoke and self._keeper.token is not None:
+            if revoke:
                 await self._revoke(self.begin(timeout=5.0, deadline=5.0), _wire.revoke())
         except PayCollectError as error:
             log.warning("the access token was not revoked at close: %s", error)
@@ -355,7 +355,9 @@ class Engine:
 
     async def _revoke(self, call: Call, request: Request[dict[str, JsonValue]]) -> None:
         token = self._keeper.token
-        while token is not None:
+        if token is None:
+            return
+        while True:
             try:
                 await self._attempt(call, request, token)
                 break
@@ -364,7 +366,7 @@ class Engine:
             except PayCollectError as error:
                 failed = error
             await self._pause(call, request, failed)
-        await self._keeper.forget()
+        await self._keeper.forget(token)
 
     # --- log ------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ at most, so a repeat is harmless but answered with an error (provider docs: erro
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from decimal import Decimal
 from typing import Final, Literal
 
@@ -17,13 +18,14 @@ from attrs import evolve
 from paycollect import _wire
 from paycollect._answers import Request
 from paycollect._engine import Call, Engine
+from paycollect._paging import entries
 from paycollect.errors import (
     AlreadyRefundedError,
     DuplicateOrderError,
     Outcome,
     PayCollectError,
 )
-from paycollect.models import Checkout, Collection, Refund
+from paycollect.models import Checkout, Collection, Page, Refund
 from paycollect.retry import RetryPolicy
 
 IfExists = Literal["raise", "return"]
@@ -60,17 +62,17 @@ async def create_checkout(
 
 async def find_by_order_id(engine: Engine, call: Call, order_id: str) -> Collection | None:
     """Look an order up; the filter is a partial match (provider docs: collections/list)."""
-    page = 1
-    while True:
+
+    async def get(number: int) -> Page[Collection]:
         call.retries = 0
-        request = _wire.list_collections(page, _wire.LARGEST_PAGE, {"order_id": order_id})
-        found = await engine.run(call, evolve(request, order_id=order_id))
-        for collection in found.items:
+        request = _wire.list_collections(number, _wire.LARGEST_PAGE, {"order_id": order_id})
+        return await engine.run(call, evolve(request, order_id=order_id))
+
+    async with aclosing(entries(get, lambda collection: collection.collection_id)) as found:
+        async for collection in found:
             if collection.order_id == order_id:
                 return collection
-        if not found.items or not found.has_next:
-            return None
-        page += 1
+    return None
 
 
 async def _as_checkout(

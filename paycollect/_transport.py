@@ -158,7 +158,9 @@ class Transport:
         except _FOREIGN as error:
             problem = _lost(request, _reason(error))
         except RuntimeError:
-            problem = _unusable(http)
+            problem = EventLoopError(
+                "the aiohttp session that was lent belongs to another event loop than this one"
+            )
         finally:
             watch.release(task)
         raise problem
@@ -202,12 +204,6 @@ async def _read_on(
         if size > LARGEST_BODY:
             response.close()
             raise DecodeError(f"the provider's answer is larger than {LARGEST_BODY} bytes")
-
-
-def _unusable(http: aiohttp.ClientSession) -> PayCollectError:
-    if _is_closed(http):
-        return ClosedError("the aiohttp session was closed")
-    return EventLoopError("the aiohttp session that was lent belongs to another event loop")
 
 
 def _is_closed(http: aiohttp.ClientSession) -> bool:

@@ -289,9 +289,8 @@ def _page_query(page: object, limit: object, given: Mapping[str, object], known:
     for name, value in given.items():
         if name not in known:
             raise TypeError(f"{name}: not a filter of this list")
-        if value is not None:
-            wire_name, read = known[name]
-            query[wire_name] = read(value, name)
+        wire_name, read = known[name]
+        query |= {} if value is None else {wire_name: read(value, name)}
     return _query(query)
 
 

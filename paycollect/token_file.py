@@ -20,7 +20,7 @@ from paycollect._log import log
 from paycollect.clock import Clock
 from paycollect.models import Token
 
-if sys.platform != "win32":
+if sys.platform != "win32":  # pragma: no branch  the tests run where there is one
     import fcntl
 
 _POLL: Final = 0.02

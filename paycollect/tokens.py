@@ -162,11 +162,11 @@ class TokenKeeper:
             self._refused = token.access_token
             self._drop()
 
-    async def forget(self) -> None:
-        """Drop the token here and in the store, as it was revoked."""
-        if self._token is not None:
-            self._refused = self._token.access_token
-        self._drop()
+    async def forget(self, token: Token) -> None:
+        """Drop a token here and in the store, as it was revoked; one that replaced it stays."""
+        if self._token is not token:
+            return
+        self.invalidate(token)
         await self._ask_store(self._store.clear, None)
 
     async def aclose(self) -> None:
