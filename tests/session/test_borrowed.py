@@ -120,6 +120,15 @@ async def test_a_manager_outside_a_loop(provider: Provider, make: MakeManager) -
     await pay.list_collections()
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+async def test_a_session_with_an_auth_of_its_own(make: MakeManager) -> None:
+    """A session whose own auth contradicts the token is refused at once, without showing it."""
+    async with aiohttp.ClientSession(auth=aiohttp.BasicAuth("user", "hidden")) as http:
+        with pytest.raises(ValueError, match=r"^http: ") as caught:
+            make(http=http)
+    assert "hidden" not in str(caught.value)
+
+
 async def test_a_failing_call_gives_its_connection_back(
     make: MakeManager, provider: Provider
 ) -> None:

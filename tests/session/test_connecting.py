@@ -21,6 +21,7 @@ from paycollect import (
     _transport,
 )
 from paycollect._waiting import Interrupter, Watch
+from paycollect.errors import EventLoopError
 from tests.session import faults
 from tests.session.conftest import MakeManager
 from tests.session.provider import Exchange, Fault, Provider
@@ -166,6 +167,22 @@ async def test_the_callers_own_timeout_stays_the_callers(
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0
+
+
+async def test_a_session_of_another_loop(make: MakeManager, provider: Provider) -> None:
+    """A borrowed session that belongs to another event loop is named as the cause."""
+
+    async def borrow() -> aiohttp.ClientSession:
+        return aiohttp.ClientSession()
+
+    loop = asyncio.new_event_loop()
+    http = await asyncio.to_thread(loop.run_until_complete, borrow())
+    try:
+        with pytest.raises(EventLoopError, match="loop"):
+            await asyncio.wait_for(make(http=http, timeout=0.5).list_collections(), 5)
+    finally:
+        await asyncio.to_thread(loop.run_until_complete, http.close())
+        loop.close()
 
 
 async def test_a_limit_that_was_not_noticed_is_taken_back() -> None:

@@ -187,9 +187,9 @@ async def test_an_undocumented_price_list(
     assert caught.value.args[0].endswith(problem)
 
 
-@pytest.mark.parametrize("fees", ["x", 5, {"a": FEE}])
+@pytest.mark.parametrize("fees", [{}, "", "x", 5, {"a": FEE}])
 async def test_fees_must_be_an_array(pay: SessionManager, provider: Provider, fees: Any) -> None:
-    """Fees that are no array are refused."""
+    """Fees that are no array are refused, also where they are empty."""
     data = {"appType": "x", "fees": fees}
     provider.always("GET /account/pricing", faults.answers(success(data)))
     with pytest.raises(DecodeError):

@@ -37,7 +37,7 @@ SETTINGS: dict[str, Bad] = {
     "deadline": [*SECONDS, (None, TypeError)],
     "retry": [(3, TypeError)],
     "clock": [(5, TypeError)],
-    "token_store": [(5, TypeError), ("/tmp/token", TypeError)],
+    "token_store": [(5, TypeError), ("token.json", TypeError)],
     "checkout_url_form": [
         ("https://x.example/", ValueError),
         ("https://x.example/{}", ValueError),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import pickle
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any
 
 import pytest
@@ -61,11 +61,25 @@ def test_a_fee_of_another_code() -> None:
         both.fee_for(100, "CARD_FEE")
 
 
-@pytest.mark.parametrize("amount", [25.0, True])
+@pytest.mark.parametrize("amount", [25.0, True, None])
 def test_a_fee_on_something_inexact(amount: Any) -> None:
     """Floats and bools are no amounts."""
     with pytest.raises(TypeError, match=r"^amount: "):
         pricing().fee_for(amount)
+
+
+@pytest.mark.parametrize("amount", ["", "a lot", "25,00", "NaN", Decimal("Infinity")])
+def test_a_fee_on_nonsense(amount: Any) -> None:
+    """What is no finite number is no amount."""
+    with pytest.raises(ValueError, match=r"^amount: "):
+        pricing().fee_for(amount)
+
+
+def test_a_fee_under_a_small_precision() -> None:
+    """A fee is exact whatever precision the caller computes with."""
+    with localcontext() as context:
+        context.prec = 4
+        assert pricing().fee_for("12345.67") == Decimal("370.37")
 
 
 def test_a_fee_of_an_unknown_type() -> None:
