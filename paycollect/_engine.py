@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import TypeVar
 
 import aiohttp
@@ -73,9 +74,7 @@ class Engine:
         token_store: TokenStore,
         clock: Clock,
     ) -> None:
-        self._app_id = app_id
         self._secret_key = secret_key
-        self._base_url = base_url
         self._limits = limits
         self._deadline = deadline
         self._retry = retry
@@ -90,6 +89,7 @@ class Engine:
             app_id=app_id,
             base_url=base_url,
         )
+        self._read_grant = partial(read_grant, clock=clock, app_id=app_id, base_url=base_url)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = os.getpid()
         self._interrupter = Interrupter()
@@ -338,13 +338,7 @@ class Engine:
             asked_at = self._now()
             try:
                 document = await self._attempt(call, request, token)
-                return read_grant(
-                    document,
-                    clock=self._clock,
-                    asked_at=asked_at,
-                    app_id=self._app_id,
-                    base_url=self._base_url,
-                )
+                return self._read_grant(document, asked_at=asked_at)
             except PayCollectError as error:
                 failed = error
             # Whatever became of the token, what it was needed for was not sent.
