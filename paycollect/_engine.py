@@ -275,8 +275,8 @@ class Engine:
             raise ClosedError("the session manager is closed; create a new one")
         if loop is not self._loop:
             self._check_loop(loop)
-            self._loop = loop
             self._transport.open()
+            self._loop = loop
         task = asyncio.current_task(loop)
         if task is None:  # pragma: no cover  asyncio runs every coroutine in a task
             raise EventLoopError("the session manager needs to be awaited in an asyncio task")

@@ -49,6 +49,7 @@ _FOREIGN: Final = (
     OSError,  # asyncio's TimeoutError is one
     EOFError,
     ValueError,  # a request that aiohttp refuses to make
+    RuntimeError,  # a session that is closed under way, and whatever a lent one has hooked in
 )
 
 
@@ -82,7 +83,15 @@ class Transport:
         return self._http is not None and self._borrowed is None
 
     def open(self) -> None:
-        """Make ready, inside the running loop."""
+        """Make ready, inside the running loop.
+
+        Raises:
+            EventLoopError: the session that was lent belongs to another one.
+
+        """
+        loop = asyncio.get_running_loop()
+        if getattr(self._borrowed, "_loop", loop) is not loop:  # its public name is deprecated
+            raise EventLoopError("the aiohttp session that was lent belongs to another event loop")
         if self._http is None:
             self._http = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=POOL_SIZE),
@@ -90,7 +99,7 @@ class Transport:
                 headers={"User-Agent": _USER_AGENT, "Accept": "application/json"},
             )
         self.gate = Gate(_pool_size(self._http))
-        self._watch = Watch(asyncio.get_running_loop())
+        self._watch = Watch(loop)
 
     async def aclose(self) -> None:
         """Close the session, unless it is borrowed."""
@@ -118,7 +127,6 @@ class Transport:
             ResponseLostError: the answer did not arrive, or not whole, or not in time.
             DecodeError: the answer is too large.
             ClosedError: the session is closed.
-            EventLoopError: a session that was lent belongs to another event loop.
 
         """
         http, watch, task = self._http, self._watch, asyncio.current_task()
@@ -157,10 +165,6 @@ class Transport:
             problem = ConnectError(f"no connection to {self._base_url}: {_reason(error)}")
         except _FOREIGN as error:
             problem = _lost(request, _reason(error))
-        except RuntimeError:
-            problem = EventLoopError(
-                "the aiohttp session that was lent belongs to another event loop than this one"
-            )
         finally:
             watch.release(task)
         raise problem
