@@ -115,6 +115,13 @@ class Provider:
             self._arrival.clear()
             await self._arrival.wait()
 
+    async def hung_up(self, left: int = 0) -> None:
+        """Wait until no more than so many connections are open."""
+        async with asyncio.timeout(2):
+            while self.open_connections > left:
+                self._arrival.clear()
+                await self._arrival.wait()
+
     @property
     def token_requests(self) -> int:
         """How often a token was asked for, in either way."""
@@ -185,6 +192,7 @@ class Provider:
         finally:
             self._tasks.discard(task)
             self.open_connections -= 1
+            self._arrival.set()
             writer.close()
 
     # --- what it does -----------------------------------------------------------------------------

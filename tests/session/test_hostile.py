@@ -169,11 +169,9 @@ async def test_hostile_answers_leave_no_connection(make: MakeManager, provider: 
         provider.always(GET, fault)
         with pytest.raises(PayCollectError):
             await pay.get_collection("SCI0001", timeout=0.02, retry=ONCE)
-    await asyncio.sleep(0.01)
-    assert provider.open_connections <= 1
+    await provider.hung_up(left=1)
     await pay.aclose()
-    await asyncio.sleep(0.01)
-    assert provider.open_connections == 0
+    await provider.hung_up()
 
 
 async def test_a_hundred_megabytes(make: MakeManager, provider: Provider) -> None:

@@ -39,7 +39,8 @@ async def many(pay: SessionManager, number: int) -> list[object]:
 async def idle(provider: Provider, key: str, number: int) -> None:
     """Wait until the provider has had a number of requests, and their answers have arrived."""
     await provider.received(key, number)
-    await asyncio.sleep(0.01)
+    flights = [task for task in asyncio.all_tasks() if task.get_name() == "paycollect-token"]
+    await asyncio.gather(*flights, return_exceptions=True)
 
 
 def grant(**changes: object) -> Fault:
