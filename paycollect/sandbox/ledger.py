@@ -66,7 +66,7 @@ class Ledger:
         self._id_by_order: dict[str, str] = {}
         self._agenda: list[tuple[datetime, str]] = []
         self.fees = fees
-        self.balance = Decimal("0.00")
+        self.balance: Decimal = Decimal("0.00")
 
     def __iter__(self) -> Iterator[CollectionRecord]:
         self.settle()

@@ -9,7 +9,7 @@ class Pulse:
     """Wakes all that wait for it at each `beat`, and counts the beats."""
 
     def __init__(self) -> None:
-        self.beats = 0
+        self.beats: int = 0
         self._next = asyncio.Event()
 
     def beat(self) -> None:

@@ -20,10 +20,10 @@ class RefusedError(Exception):
         self, status: int, code: str, message: str, fields: dict[str, str] | None = None
     ) -> None:
         super().__init__(message)
-        self.status = int(status)
+        self.status: int = int(status)
         self.code = code
         self.message = message
-        self.fields = fields or {}
+        self.fields: dict[str, str] = fields or {}
 
 
 def invalid(fields: dict[str, str]) -> RefusedError:

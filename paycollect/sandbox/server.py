@@ -94,9 +94,10 @@ class Sandbox:
         checks.option("scheme", scheme, ("raw", "compact", "php"))
         checks.option("envelope", envelope, ("3.0", "2.0"))
         checks.own_secrets(app_id, secret_key, webhook_secret)
-        self.app_id, self.secret_key = app_id, secret_key
-        self.clock = Clock(time_scale=time_scale) if clock is None else clock
-        self.faults = Faults()
+        self.app_id: str = app_id
+        self.secret_key: str = secret_key
+        self.clock: Clock = Clock(time_scale=time_scale) if clock is None else clock
+        self.faults: Faults = Faults()
         self.requests: list[RecordedRequest] = []
         self._host, self._port = host, port
         self._hosts = frozenset(allowed_hosts)
