@@ -165,9 +165,12 @@ class SessionManager(Endpoints):
 
         Example::
 
-            order = {"amount": "25.00", "order_id": "INV-001", "description": "Premium plan"}
-            checkout = await pay.create_checkout(**order)
-            again = await pay.create_checkout(**order, if_exists="return")
+            checkout = await pay.create_checkout(
+                amount="25.00", order_id="INV-001", description="Premium plan"
+            )
+            again = await pay.create_checkout(
+                amount="25.00", order_id="INV-001", description="...", if_exists="return"
+            )
             assert again.recovered and again.collection_id == checkout.collection_id
 
         Args:
