@@ -9,7 +9,15 @@ from typing import Any
 import aiohttp
 import pytest
 
-from paycollect import ClosedError, NotFoundError, PayCollectError, ServerError
+from paycollect import (
+    ClosedError,
+    MemoryTokenStore,
+    NotFoundError,
+    Outcome,
+    PayCollectError,
+    RetryPolicy,
+    ServerError,
+)
 from tests.session import faults
 from tests.session.conftest import MakeManager
 from tests.session.provider import Provider
@@ -127,6 +135,26 @@ async def test_a_session_with_an_auth_of_its_own(make: MakeManager) -> None:
         with pytest.raises(ValueError, match=r"^http: ") as caught:
             make(http=http)
     assert "hidden" not in str(caught.value)
+
+
+async def test_a_failing_hook_is_not_taken_for_not_sent(
+    make: MakeManager, provider: Provider
+) -> None:
+    """A hook of the caller's that fails after the order was made never means "not sent"."""
+    trace = aiohttp.TraceConfig()
+    store = MemoryTokenStore()
+    await make(token_store=store).list_collections()
+
+    async def fail(*_: object) -> None:
+        raise RuntimeError("the caller's own")
+
+    trace.on_request_end.append(fail)
+    async with aiohttp.ClientSession(trace_configs=[trace]) as http:
+        pay = make(http=http, token_store=store, retry=RetryPolicy(max_retries=0))
+        with pytest.raises((RuntimeError, PayCollectError)) as caught:
+            await pay.create_checkout(amount=5, order_id="INV-1", description="d")
+    assert list(provider.orders) == ["INV-1"]
+    assert getattr(caught.value, "outcome", Outcome.UNKNOWN) is Outcome.UNKNOWN
 
 
 async def test_a_failing_call_gives_its_connection_back(

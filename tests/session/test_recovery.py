@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +15,6 @@ from paycollect import (
     PayCollectError,
     RateLimitError,
     ResponseLostError,
-    RetryPolicy,
     ServerError,
     SessionManager,
 )
@@ -249,121 +247,3 @@ async def test_an_unknown_outcome_is_not_forgotten(pay: SessionManager, provider
     with pytest.raises(PayCollectError) as caught:
         await create(pay)
     assert caught.value.outcome is Outcome.UNKNOWN
-
-
-async def test_a_checkout_that_is_over_already_is_not_ours(
-    pay: SessionManager, provider: Provider
-) -> None:
-    """After a lost answer an order that is already paid was made by an earlier call: a duplicate."""
-    provider.add_order("INV-001", "25.00", status="COMPLETED")
-    provider.script(CREATE, faults.dropped_before_commit)
-    with pytest.raises(DuplicateOrderError) as caught:
-        await create(pay)
-    assert caught.value.existing is not None
-    assert caught.value.existing.status == "COMPLETED"
-
-
-async def test_a_recovered_checkout_shows_the_providers_url(
-    pay: SessionManager, provider: Provider
-) -> None:
-    """Where the record shows a checkout URL, that one is given."""
-    provider.shows_checkout_url = True
-    provider.script(CREATE, faults.lost_after_commit)
-    assert (await create(pay)).checkout_url == "https://checkout.fyatu.com?batch=SCI0001"
-    assert provider.count(GET) == 0
-
-
-async def test_a_missing_url_is_looked_for_in_the_full_record(
-    pay: SessionManager, provider: Provider
-) -> None:
-    """Where the list shows no checkout URL, the collection itself is asked for it."""
-    provider.script(CREATE, faults.lost_after_commit)
-
-    async def full(exchange: Any) -> None:
-        provider.shows_checkout_url = True
-        await exchange.send(exchange.commit())
-
-    provider.script(GET, full)
-    assert (await create(pay)).checkout_url == "https://checkout.fyatu.com?batch=SCI0001"
-
-
-@pytest.mark.parametrize("fault", [None, faults.says(500)], ids=["absent", "unavailable"])
-async def test_a_missing_url_is_rebuilt(
-    pay: SessionManager, provider: Provider, fault: Fault | None
-) -> None:
-    """Where no record shows the checkout URL, it is rebuilt from the documented form."""
-    provider.always(GET, fault)
-    provider.script(CREATE, faults.lost_after_commit)
-    checkout = await create(pay)
-    assert checkout.checkout_url == "https://checkout.fyatu.com/sci/checkout?batch=SCI0001"
-    assert provider.count(GET) == 1
-    assert (checkout.fee, checkout.net_amount) == (Decimal("0.75"), Decimal("24.25"))
-
-
-async def test_the_form_of_a_rebuilt_url_can_be_set(make: MakeManager, provider: Provider) -> None:
-    """The form by which checkout URLs are rebuilt is the caller's choice."""
-    provider.script(CREATE, faults.lost_after_commit)
-    pay = make(checkout_url_form="https://pay.example/{collection_id}/now")
-    assert (await create(pay)).checkout_url == "https://pay.example/SCI0001/now"
-
-
-async def test_a_recovered_checkout_never_shows_an_insecure_url(
-    pay: SessionManager, provider: Provider
-) -> None:
-    """A recovered record with an http URL is refused: no customer is sent there."""
-    provider.add_order("INV-001", checkoutUrl="http://checkout.example/x")
-    with pytest.raises(DecodeError) as caught:
-        await create(pay, if_exists="return")
-    assert caught.value.path == "data.checkoutUrl"
-
-
-@pytest.mark.parametrize(
-    ("times", "expected"),
-    [
-        ({}, "2027-01-15T09:00:00+00:00"),
-        ({"expiresAt": None}, "2027-01-15T09:00:00+00:00"),
-        ({"expiresAt": None, "createdAt": None}, "None"),
-    ],
-    ids=["told", "computed", "unknown"],
-)
-async def test_when_a_recovered_checkout_expires(
-    pay: SessionManager, provider: Provider, times: dict[str, Any], expected: str
-) -> None:
-    """The end of a recovered checkout is the record's, or 60 minutes after its creation."""
-    provider.add_order("INV-001", **times)
-    moment = (await create(pay, if_exists="return")).expires_at
-    assert str(moment and moment.isoformat()) == expected
-
-
-async def test_a_replay_after_401_is_not_an_unknown_outcome(
-    pay: SessionManager, provider: Provider
-) -> None:
-    """A create that is refused with 401 is made again with a new token, and counts once."""
-    await pay.list_collections()
-    provider.tokens.clear()
-    assert not (await create(pay)).recovered
-    assert (provider.count(CREATE), len(provider.orders)) == (2, 1)
-
-
-async def test_without_retries_a_lost_answer_is_raised_at_once(
-    pay: SessionManager, provider: Provider
-) -> None:
-    """With retrying switched off there is one POST, and the error says "unknown"."""
-    provider.script(CREATE, faults.lost_after_commit)
-    with pytest.raises(ResponseLostError) as caught:
-        await create(pay, retry=RetryPolicy(max_retries=0))
-    assert (caught.value.outcome, caught.value.attempts) == (Outcome.UNKNOWN, 1)
-    assert (provider.count(CREATE), len(provider.orders)) == (1, 1)
-
-
-async def test_many_creates_through_a_storm(pay: SessionManager, provider: Provider) -> None:
-    """Fifty creates at once, each with its answer lost, make exactly fifty orders."""
-    provider.script(CREATE, *[faults.lost_after_commit] * 50)
-    made = await asyncio.gather(
-        *(
-            pay.create_checkout(amount=5, order_id=f"ORD-{n:03}-", description="d")
-            for n in range(50)
-        )
-    )
-    assert sorted(checkout.order_id for checkout in made) == sorted(provider.orders)
-    assert len(provider.orders) == 50

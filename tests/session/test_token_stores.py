@@ -11,11 +11,10 @@ from typing import Any
 import attrs
 import pytest
 
-from paycollect import ClosedError, MemoryTokenStore, PayCollectError
+from paycollect import MemoryTokenStore, PayCollectError
 from paycollect.models import Token
-from paycollect.tokens import Grant, TokenKeeper
 from tests.session import faults
-from tests.session.clocks import WALL, FakeClock
+from tests.session.clocks import WALL
 from tests.session.conftest import MakeManager
 from tests.session.messages import APP_ID
 from tests.session.provider import Exchange, Provider
@@ -277,60 +276,3 @@ def test_stores_show_no_token(provider: Provider) -> None:
     store.save(stored(provider))
     assert repr(store) == "MemoryTokenStore(full)"
     assert "tok-stored" not in repr(store.load())
-
-
-def keeper(clock: FakeClock, gate: asyncio.Event) -> TokenKeeper:
-    """Make a keeper whose token arrives when the gate opens."""
-
-    async def authenticate() -> Grant:
-        await gate.wait()
-        token = Token(access_token="t", expires_at=datetime.fromtimestamp(WALL, UTC))
-        return Grant(token, 100.0)
-
-    async def renew(_: Token) -> Grant:
-        return await authenticate()
-
-    return TokenKeeper(
-        authenticate=authenticate,
-        renew=renew,
-        store=MemoryTokenStore(),
-        clock=clock,
-        app_id=APP_ID,
-        base_url="https://x",
-    )
-
-
-async def test_closing_ends_those_who_wait_for_a_token(clock: FakeClock) -> None:
-    """A keeper that is closed ends its flight; who waited for that learns that it was closed."""
-    kept = keeper(clock, asyncio.Event())
-    waiter = asyncio.create_task(kept.acquire())
-    await asyncio.sleep(0)
-    await kept.aclose()
-    with pytest.raises(ClosedError):
-        await waiter
-
-
-async def test_a_cancellation_stays_one_when_the_flight_is_cancelled_too(
-    clock: FakeClock,
-) -> None:
-    """Where everything is cancelled at once, as at the end of a loop, a waiter is cancelled."""
-    kept = keeper(clock, asyncio.Event())
-    waiter = asyncio.create_task(kept.acquire())
-    await asyncio.sleep(0)
-    flights = asyncio.all_tasks() - {asyncio.current_task(), waiter}
-    for task in (*flights, waiter):
-        task.cancel()
-    await asyncio.wait([waiter, *flights])
-    assert waiter.cancelled()
-
-
-async def test_a_token_that_was_replaced_is_not_invalidated(clock: FakeClock) -> None:
-    """To invalidate a token that was replaced in the meantime has no effect."""
-    gate = asyncio.Event()
-    gate.set()
-    kept = keeper(clock, gate)
-    old = await kept.acquire()
-    kept.invalidate(old)
-    new = await kept.acquire()
-    kept.invalidate(old)
-    assert kept.token is new
