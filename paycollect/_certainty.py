@@ -97,13 +97,8 @@ def _id_of(payment: WebhookEvent | Callback) -> str:
     raise _refusal("the message names no collection", NotConfirmedReason.NOT_FOUND)
 
 
-def judge(collection: Collection, expected: Expected) -> Collection:
-    """Give the collection if it is the payment that is expected.
-
-    Raises:
-        PaymentNotConfirmedError: it is not; `reason` says why.
-
-    """
+def judge(collection: Collection, expected: Expected) -> PaymentNotConfirmedError | None:
+    """Say why a collection is not the payment that is expected; None if it is."""
     reasons = NotConfirmedReason
     if collection.status is not PaymentStatus.COMPLETED:
         text, reason = f"its status is {clean(collection.status)}", reasons.NOT_COMPLETED
@@ -114,8 +109,8 @@ def judge(collection: Collection, expected: Expected) -> Collection:
     elif expected.order_ids - {collection.order_id}:
         text, reason = "it is for another order", reasons.ORDER_MISMATCH
     else:
-        return collection
-    raise _refusal(f"collection {collection.collection_id}: {text}", reason, collection)
+        return None
+    return _refusal(f"collection {collection.collection_id}: {text}", reason, collection)
 
 
 def _refusal(
@@ -127,15 +122,21 @@ def _refusal(
 
 
 async def confirm(engine: Engine, call: Call, expected: Expected) -> Collection:
-    """Get the collection, and judge it."""
+    """Get the collection, and judge it.
+
+    Raises:
+        PaymentNotConfirmedError: it is not there, or not the payment that is expected.
+
+    """
+    request = _wire.get_collection(expected.collection_id)
     try:
-        collection = await engine.run(call, _wire.get_collection(expected.collection_id))
-    except NotFoundError as error:
-        missing = error
-    else:
-        return judge(collection, expected)
-    refusal = _refusal("the provider does not know it", NotConfirmedReason.NOT_FOUND)
-    refusal.attempts, refusal.elapsed = missing.attempts, missing.elapsed
+        collection = await engine.run(call, request)
+        refusal = judge(collection, expected)
+        if refusal is None:
+            return collection
+    except NotFoundError:
+        refusal = _refusal("the provider does not know it", NotConfirmedReason.NOT_FOUND)
+    engine.complete(refusal, call, request)
     raise refusal
 
 
@@ -168,28 +169,31 @@ async def wait_for_payment(
 ) -> Collection:
     """Poll until the state is final or the session has expired, for so many seconds at most."""
     request = _wire.get_collection(collection_id)
-    ends = clock.monotonic() + seconds
+    whole = engine.begin(deadline=seconds)
     wait, pause = 0.0, FIRST_POLL
     last: Collection | None = None
     while True:
         await pacer.turn(wait)
-        left = ends - clock.monotonic()
+        left = whole.ends - clock.monotonic()
         asked = 0.0
         try:
             call = engine.begin(retry=_ONE_ATTEMPT, deadline=max(left, LAST_POLL_SECONDS))
+            whole.attempts += 1
             last = await engine.run(call, request)
-        except PayCollectError as error:
-            if not error.is_retryable:
+        except PayCollectError as failed:
+            if not failed.is_retryable:
                 raise
-            asked = getattr(error, "retry_after", None) or 0.0
+            asked = getattr(failed, "retry_after", None) or 0.0
         else:
             if last.status.is_final or _is_over(last, engine.server_time()):
                 return last
         wait = max(asked, pause * random.uniform(0.75, 1.25))  # noqa: S311  spreads load, no secret
         pause = min(pause * _GROWTH, LONGEST_POLL)
-        left = ends - clock.monotonic()
+        left = whole.ends - clock.monotonic()
         if left <= 0 or asked > left:
-            raise _gave_up(collection_id, seconds, last)
+            error = _gave_up(collection_id, seconds, last)
+            engine.complete(error, whole, request)
+            raise error
         wait = min(wait, left)
 
 

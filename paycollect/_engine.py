@@ -12,7 +12,6 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TypeVar
 
@@ -36,7 +35,7 @@ from paycollect.errors import (
     PayCollectError,
 )
 from paycollect.models import JsonValue, Token
-from paycollect.retry import RetryPolicy, Timeout
+from paycollect.retry import RetryPolicy, Timeout, parse_http_date
 from paycollect.tokens import Grant, TokenKeeper, TokenStore, read_grant
 
 T = TypeVar("T")
@@ -165,7 +164,7 @@ class Engine:
         try:
             return await work(call, request)
         except PayCollectError as error:
-            self._complete(error, call, request)
+            self.complete(error, call, request)
             raise
         except asyncio.CancelledError:
             if not self._interrupter.took(task):
@@ -174,7 +173,7 @@ class Engine:
             self._interrupter.leave(task)
         closed = ClosedError("the session manager was closed while the call was under way")
         closed.outcome = Outcome.UNKNOWN if call.sending else Outcome.NOT_SENT
-        self._complete(closed, call, request)
+        self.complete(closed, call, request)
         raise closed
 
     async def _attempts(self, call: Call, request: Request[T]) -> T:
@@ -259,7 +258,7 @@ class Engine:
         error.outcome = Outcome.NOT_SENT if last is None else last.outcome
         return error
 
-    def _complete(self, error: PayCollectError, call: Call, request: Request[T]) -> None:
+    def complete(self, error: PayCollectError, call: Call, request: Request[T]) -> None:
         """Put what is known of the whole call on its error."""
         error.attempts = call.attempts
         error.elapsed = self._now() - call.started
@@ -318,9 +317,10 @@ class Engine:
     def server_time(self) -> datetime:
         """Give the present by the server's clock, as its last answer told it; else by our own."""
         headers, at = self._last_answer
-        with suppress(ValueError, TypeError, OverflowError, IndexError):
-            told = parsedate_to_datetime(headers.get("Date", ""))
-            return told.astimezone(UTC) + timedelta(seconds=self._now() - at)
+        told = parse_http_date(headers.get("Date", ""))
+        with suppress(OverflowError):
+            if told is not None:
+                return told.astimezone(UTC) + timedelta(seconds=self._now() - at)
         return datetime.fromtimestamp(self._clock.time(), UTC)
 
     # --- tokens ---------------------------------------------------------------------------------

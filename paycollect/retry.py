@@ -131,11 +131,18 @@ def parse_retry_after(value: str | None, *, now: float) -> float | None:
         return None
     if value.removeprefix("-").isdigit():
         return min(max(float(value[:20]), 0.0), LONGEST)
+    moment = parse_http_date(value)
+    if moment is None:
+        return None
+    seconds = (moment - datetime.fromtimestamp(now, UTC)).total_seconds()
+    return min(max(seconds, 0.0), LONGEST)
+
+
+def parse_http_date(value: str) -> datetime | None:
+    """Read an HTTP date, as an aware datetime; None where it makes no sense, never raises."""
     try:
         moment = parsedate_to_datetime(value)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        seconds = (moment - datetime.fromtimestamp(now, UTC)).total_seconds()
+        # One without a zone, or with "-0000", is in UTC (RFC 9110, section 5.6.7; RFC 5322).
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
     except (TypeError, ValueError, OverflowError, IndexError):
         return None
-    return min(max(seconds, 0.0), LONGEST)

@@ -28,6 +28,10 @@ T = TypeVar("T")
 RENEW_BEFORE: Final = 300.0
 RENEWABLE_AFTER: Final = 300.0
 _PAUSE_AFTER_FAILURE: Final = 30.0
+STORE_PATIENCE: Final = 10.0
+"""Seconds after which a store that does not answer counts as broken."""
+LOCK_PATIENCE: Final = 75.0
+"""The same for its lock, which may be held by another process that asks for a token."""
 
 
 class TokenStore(Protocol):
@@ -215,7 +219,9 @@ class TokenKeeper:
         """Hold the lock of the store, where it has one that works."""
         store, stack = self._store, AsyncExitStack()
         if isinstance(store, LockingTokenStore):
-            await self._ask_store(lambda: stack.enter_async_context(store.lock()), None)
+            await self._ask_store(
+                lambda: stack.enter_async_context(store.lock()), None, LOCK_PATIENCE
+            )
         try:
             yield store
         finally:
@@ -266,10 +272,16 @@ class TokenKeeper:
         if renewed:  # tokens that live for minutes only are not renewed with every call
             self._fresh_until = max(self._fresh_until, now + lifetime / 2)
 
-    async def _ask_store(self, method: Callable[[], T | Awaitable[T]], default: T) -> T:
+    async def _ask_store(
+        self,
+        method: Callable[[], T | Awaitable[T]],
+        default: T,
+        patience: float = STORE_PATIENCE,
+    ) -> T:
         try:
-            answer = method()
-            return await answer if isinstance(answer, Awaitable) else answer  # pyright: ignore[reportReturnType]  # for all it knows, T may be awaitable
+            async with asyncio.timeout(patience):
+                answer = method()
+                return await answer if isinstance(answer, Awaitable) else answer  # pyright: ignore[reportReturnType]  # for all it knows, T may be awaitable
         except Exception as error:  # noqa: BLE001  a store is the user's code
             name = type(self._store).__name__
             log.warning("token store %s failed: %s", name, type(error).__name__)

@@ -111,7 +111,7 @@ async def test_a_payment_that_is_not_the_expected_one(
     assert caught.value.collection is not None
     assert caught.value.collection.collection_id == ID
     assert (caught.value.outcome, caught.value.is_retryable) == (Outcome.REJECTED, False)
-    assert provider.count(GET) == 1
+    assert provider.count(GET) == caught.value.attempts == 1
 
 
 async def test_a_payment_that_nobody_knows(pay: SessionManager, provider: Provider) -> None:

@@ -98,6 +98,8 @@ async def test_it_ends_with_the_time_given(
     assert caught.value.collection is not None
     assert caught.value.collection.status is PaymentStatus.PENDING
     assert caught.value.is_retryable
+    assert caught.value.attempts == provider.count(GET) > 1
+    assert caught.value.elapsed == pytest.approx(100)
     assert provider.requests[-1].key == GET
 
 
