@@ -1,6 +1,7 @@
 # make demo    the whole story on this machine, without network or account
 # make test    the tests, with coverage
 # make check   ruff, mypy, pyright, import contracts
+# make fuzz    the property tests of the parsers, for longer
 # make bench   speed, as ratios against baselines taken in the same run
 #
 # Each target sets up its own virtual environment in .venv, and again only when pyproject.toml
@@ -9,7 +10,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench format clean
+.PHONY: help demo test check fuzz bench format clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile
@@ -34,6 +35,9 @@ check: $(VENV)/.dev
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(VENV)/typed .
 	PYTHONPATH=$(CURDIR)/$(VENV)/typed $(BIN)/pyright --pythonpath $(BIN)/python --verifytypes paycollect --ignoreexternal
 	$(BIN)/lint-imports
+
+fuzz: $(VENV)/.dev
+	@$(BIN)/python -m pytest -n 2 --hypothesis-profile=thorough --timeout=900 -q tests/ipn tests/sandbox/test_properties.py
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/request.py
