@@ -18,11 +18,11 @@ help:
 demo: $(VENV)/.runtime
 	@$(BIN)/python -m paycollect demo
 
-# Two workers: the suite mostly waits for its own servers. A pytest run of one's own:
+# Two workers; the report judges the coverage. A run of your own:
 # .venv/bin/pytest tests/ipn
 test: $(VENV)/.dev
 	@rm -f .coverage .coverage.*
-	@$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report= $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report= --cov-fail-under=0 $(PYTEST_ARGS)
 	@$(BIN)/python -m coverage report
 
 check: $(VENV)/.dev
