@@ -18,10 +18,13 @@ from tests.sandbox.conftest import ORDER, until
 T = TypeVar("T")
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None or DRIVER is None,
-    reason="needs Chromium: apt-get install chromium chromium-driver",
-)
+pytestmark = [
+    pytest.mark.skipif(
+        CHROMIUM is None or DRIVER is None,
+        reason="needs Chromium: apt-get install chromium chromium-driver",
+    ),
+    pytest.mark.no_cover,  # the same count with and without a browser
+]
 webdriver: Any = pytest.importorskip(
     "selenium.webdriver", reason="needs selenium from the extra dev"
 )

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
@@ -17,6 +18,9 @@ from paycollect.sandbox.refusals import RefusedError
 from paycollect.sandbox.state import CollectionRecord, Order
 from paycollect.sandbox.wire import dumps, loads, pretty
 from tests.sandbox.test_checkout import Page
+
+# Counting lines here would take longer than the tests, and others reach them all.
+pytestmark = pytest.mark.no_cover
 
 NOW = datetime(2026, 1, 8, 11, 30, tzinfo=UTC)
 ORDER = Order(amount=Decimal("25.00"), order_id="INV-001", description="Premium plan")

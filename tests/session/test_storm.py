@@ -13,6 +13,9 @@ from tests.session import faults
 from tests.session.conftest import MakeManager
 from tests.session.provider import Exchange, Provider
 
+# Counting lines here would take longer than the tests, and others reach them all.
+pytestmark = pytest.mark.no_cover
+
 CREATE = "POST /collections"
 KINDS = [
     faults.lost_after_commit,
