@@ -6,12 +6,13 @@ import json
 import pickle
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from paycollect import ipn
 from paycollect._signing import serialise, sign
+from paycollect.testing import sign_webhook
 
 from .helpers import SECRET, VECTORS, resigned, sample, signed
 
@@ -394,3 +395,13 @@ def test_recipes_are_tried_in_the_given_order() -> None:
     body = signed('{"a":"b"}')
     assert ipn.parse_webhook(body, secret=SECRET, schemes=["php", "raw"]).scheme == "php"
     assert serialise({"a": "b"}, "php") == b'{"a":"b"}'
+
+
+@pytest.mark.parametrize("scheme", ["compact", "php"])
+def test_large_data_is_not_written_anew(scheme: Literal["compact", "php"]) -> None:
+    """Under the re-serialising recipes data of more than 64 KiB is refused, up to it accepted."""
+    fits = sign_webhook({"collectionId": "SCI1", "n": ["a" * 65_000]}, SECRET, scheme)
+    assert ipn.parse_webhook(fits, secret=SECRET, schemes=[scheme]).scheme == scheme
+    large = sign_webhook({"collectionId": "SCI1", "n": ["a" * 66_000]}, SECRET, scheme)
+    with pytest.raises(ipn.SignatureError):
+        ipn.parse_webhook(large, secret=SECRET, schemes=[scheme])
