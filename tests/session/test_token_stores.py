@@ -178,7 +178,7 @@ async def test_a_stored_token_of_no_use(
         lambda provider: stored(provider, access_token="two\r\nlines: x"),
         lambda provider: stored(provider, access_token="caf\u00e9"),
         lambda provider: stored(provider, access_token=None),
-        lambda provider: stored(provider, expires_at=datetime(2040, 1, 1)),  # noqa: DTZ001
+        lambda provider: stored(provider, expires_at=datetime(2040, 1, 1)),  # noqa: DTZ001  # without a zone is the point
         lambda provider: stored(provider, expires_at="2040-01-01"),
     ],
     ids=["str", "dict", "int", "empty", "two lines", "accent", "None", "no zone", "text as time"],
