@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -116,14 +116,14 @@ class Engine:
             self._retry if retry is None else check.instance(retry, RetryPolicy, "retry"),
         )
 
-    async def run(self, call: Call, request: Request[T]) -> T:
+    def run(self, call: Call, request: Request[T]) -> Coroutine[None, None, T]:
         """Make a request, as often as it takes and may be.
 
         Raises:
             PayCollectError: as the tree says; it carries attempts, elapsed time and order id.
 
         """
-        return await self._guard(self._attempts, call, request)
+        return self._guard(self._attempts, call, request)
 
     async def revoke(self, call: Call) -> None:
         """Make the token at hand invalid, here and at the provider; nothing to do without one.
