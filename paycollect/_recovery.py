@@ -54,7 +54,7 @@ async def create_checkout(
     # Nobody has got the URL of a checkout that this call made: such a one cannot be over yet.
     ours = if_exists == "return" or not existing.status.is_final
     if ours and order.matches(existing):
-        return await _as_checkout(engine, call, existing, checkout_url_form)
+        return await _as_checkout(engine, call, order, existing, checkout_url_form)
     refused.existing = existing
     refused.outcome = Outcome.REJECTED  # the id belongs to another order, so ours was never made
     raise refused
@@ -76,23 +76,23 @@ async def find_by_order_id(engine: Engine, call: Call, order_id: str) -> Collect
 
 
 async def _as_checkout(
-    engine: Engine, call: Call, found: Collection, checkout_url_form: str
+    engine: Engine, call: Call, order: _wire.Order, found: Collection, checkout_url_form: str
 ) -> Checkout:
-    if found.checkout_url is None:
-        found = await _in_full(engine, call, found)
-    url = found.checkout_url or checkout_url_form.format(collection_id=found.collection_id)
+    """Give what was compared as a checkout; the full record only adds what a list entry lacks."""
+    full = found if found.checkout_url else await _in_full(engine, call, found)
+    url = full.checkout_url or checkout_url_form.format(collection_id=found.collection_id)
     _wire.refuse_insecure(url)
     return Checkout(
         collection_id=found.collection_id,
         checkout_url=url,
-        order_id=found.order_id or "",
+        order_id=order.order_id,
         amount=found.amount,
         currency=found.currency,
         status=found.status,
         fee=found.fee,
         net_amount=found.net_amount,
         reference=found.reference,
-        expires_at=found.ends_at,
+        expires_at=found.ends_at or full.ends_at,
         recovered=True,
     )
 

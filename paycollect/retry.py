@@ -112,7 +112,7 @@ class RetryPolicy:
             return None
         asked: float | None = getattr(error, "retry_after", None)
         wait = max(asked or 0.0, self.backoff(retries + 1))
-        return wait if wait <= max(self.backoff_cap, 0.0) and wait < remaining else None
+        return wait if wait <= self.backoff_cap and wait < remaining else None
 
 
 def parse_retry_after(value: str | None, *, now: float) -> float | None:

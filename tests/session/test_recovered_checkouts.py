@@ -19,6 +19,7 @@ from paycollect import (
 )
 from tests.session import faults
 from tests.session.conftest import MakeManager
+from tests.session.messages import success
 from tests.session.provider import Fault, Provider
 
 CREATE = "POST /collections"
@@ -148,3 +149,20 @@ async def test_many_creates_through_a_storm(pay: SessionManager, provider: Provi
     )
     assert sorted(checkout.order_id for checkout in made) == sorted(provider.orders)
     assert len(provider.orders) == 50
+
+
+async def test_the_full_record_adds_what_the_list_lacks_and_nothing_else(
+    pay: SessionManager, provider: Provider
+) -> None:
+    """What was compared is what is given: the full record, with fewer fields, changes none of it."""
+    bare = {"collectionId": "SCI0001", "amount": 99, "currency": "USD", "status": "EXPIRED"}
+    url = "https://checkout.fyatu.com?batch=SCI0001"
+    provider.script(CREATE, faults.lost_after_commit)
+    provider.script(GET, faults.answers(success({**bare, "checkoutUrl": url})))
+    checkout = await create(pay)
+    assert checkout.checkout_url == url
+    assert checkout.order_id == "INV-001"
+    assert checkout.amount == Decimal("25.00")
+    assert checkout.status == "PENDING"
+    assert checkout.net_amount == Decimal("24.25")
+    assert checkout.expires_at is not None
