@@ -21,6 +21,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
+from operator import truediv
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -124,6 +125,39 @@ def refused(body: bytes) -> Job:
     return job
 
 
+HOSTILE: dict[str, Callable[[int], bytes]] = {
+    "deep nesting": lambda n: b'{"data":' + b"[" * n,
+    "a huge integer": lambda n: b'{"data":{"a":' + b"9" * n + b"}}",
+    "a huge decimal": lambda n: b'{"data":{"a":0.' + b"9" * n + b"}}",
+    "many numbers": lambda n: b'{"data":{"a":[' + b"1.5," * (n // 4) + b"1]}}",
+    "many objects": lambda n: b'{"data":{"a":[' + b"{}," * (n // 3) + b"1]}}",
+    "many escapes": lambda n: b'{"data":{"a":"' + b"\\ud83d\\ude00" * (n // 12) + b'"}}',
+}
+
+
+def hostile(make: Callable[[int], bytes], size: int) -> tuple[Job, Job]:
+    """Receive a body that is made to be expensive; beside it, one HMAC over as many bytes."""
+    body = make(size)[:-1] + b',"event":"e","sign":"' + b"0" * 64 + b'"}'
+
+    def job() -> None:
+        with suppress(ipn.IpnError):
+            ipn.parse_webhook(body, secret=SECRET)
+
+    return partial(hmac.digest, SECRET.encode(), body, "sha256"), job
+
+
+def report_hostile(rounds: int, seconds: float) -> None:
+    """Print what expensive bodies cost: in linear time both columns are alike."""
+    print("hostile bodies, as multiples of one HMAC over the body: 125 KB, 1 MB")
+    for name, make in HOSTILE.items():
+        ratios = []
+        for size in (125_000, 1_000_000):
+            base, job = hostile(make, size)
+            times = measure({"HMAC": base, name: job}, rounds, seconds)
+            ratios.append(statistics.median(map(truediv, times[name], times["HMAC"])))
+        print(f"    {name:32}{ratios[0]:6.1f} x{ratios[1]:6.1f} x")
+
+
 def measure(jobs: dict[str, Job], rounds: int, seconds: float) -> dict[str, list[float]]:
     """Time each job in turn, round after round; give seconds per call."""
     base = next(iter(jobs.values()))
@@ -170,6 +204,7 @@ def main() -> None:
             **peers(body),
         }
         report(f"{title} ({len(body):,} bytes)", jobs, rounds, seconds)
+    report_hostile(rounds, seconds)
     jobs = {
         "parse_qsl": lambda: parse_qsl(QUERY),
         "parse_callback": lambda: ipn.parse_callback(QUERY),

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final, TypeVar, cast, get_args
+from typing import Any, Final, TypeVar, get_args
 
 import attrs
 from cattrs import ClassValidationError, Converter, IterableValidationError
@@ -197,20 +197,6 @@ def structure(value: object, cls: type[T], *, path: str = "data") -> T:
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError):
         pass  # the fast pass does not know the place; and its error would carry the value
     raise _explain(value, cls, path)
-
-
-def hook_for(cls: type[T]) -> Callable[[object], T]:
-    """Give `structure` for one class, with the look-up of its hook done beforehand."""
-    build = _FAST.get_structure_hook(cls)
-
-    def read(value: object) -> T:
-        try:
-            return cast("T", build(value, cls))
-        except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError):
-            pass  # as in structure()
-        raise _explain(value, cls, "data")
-
-    return read
 
 
 def _explain(value: object, cls: type, path: str) -> DecodeError:

@@ -20,7 +20,6 @@ from paycollect import errors, models
 from paycollect._answers import Request
 from paycollect._convert import (
     JsonObject,
-    hook_for,
     structure,
     structure_items,
     structure_object,
@@ -73,9 +72,6 @@ class Order:
         )
 
 
-_checkout = hook_for(models.Checkout)
-
-
 def create_collection(
     order: Order,
     *,
@@ -101,7 +97,7 @@ def create_collection(
     def decode(data: JsonValue) -> models.Checkout:
         if type(data) is dict and data.get("orderId") is None:
             data["orderId"] = order.order_id  # echoed "if provided" (docs: collections/create)
-        checkout = _checkout(data)
+        checkout = structure(data, models.Checkout)
         if not order.matches(checkout):
             raise _stray("an order other than the one it was asked for")
         refuse_insecure(checkout.checkout_url)
