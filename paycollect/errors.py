@@ -20,7 +20,7 @@
     |-- DeadlineExceededError          the whole call took longer than its deadline
     |-- ClosedError                    the manager is closed, or was closed during the call
     |-- EventLoopError                 the manager belongs to another event loop
-    |-- PaymentNotConfirmedError       GET says: not paid as expected: reason, collection
+    |-- PaymentNotConfirmedError       GET says: not paid as expected: reason, is_final
     `-- IpnError                       a webhook or callback that must not be acted on: status_hint
         |-- SignatureError             unsigned, or signed by somebody else
         |-- PayloadError               malformed
@@ -29,7 +29,7 @@
 
 Mistakes of the caller (a float amount, an empty secret) stay ValueError and TypeError.
 
-The law of this room: the text of an error may be logged. It shows no secret, no token, no e-mail
+Invariants: the text of an error may be logged. It shows no secret, no token, no e-mail
 address and no body; texts that come from the provider are cleaned when the error is made.
 """
 
@@ -37,10 +37,10 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from paycollect.models import Collection, Refund
 
@@ -152,8 +152,14 @@ class ApiError(PayCollectError):
         message: the provider's sentence, cleaned of anything sensitive.
         request_id: the provider's id of the request, to quote to its support; None where not sent.
         fields: what is wrong with which field, where the provider says so.
+        http_statuses: of the class: the HTTP statuses that mean it.
+        codes: of the class: the provider's codes that mean it (provider docs: errors). For some the
+            HTTP status is not published, so that a code says more than a status.
 
     """
+
+    http_statuses: ClassVar[tuple[int, ...]] = ()
+    codes: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -182,21 +188,50 @@ class ApiError(PayCollectError):
 class AuthenticationError(ApiError):
     """401: the credentials or the token were refused. Check app id and secret key."""
 
+    http_statuses: ClassVar[tuple[int, ...]] = (401,)
+    codes: ClassVar[tuple[str, ...]] = (
+        "AUTH_TOKEN_MISSING",
+        "AUTH_TOKEN_INVALID",
+        "AUTH_TOKEN_REFRESH_FAILED",
+        "AUTH_INVALID_CREDENTIALS",
+        "AUTH_APP_INACTIVE",
+    )
+
 
 class InsufficientBalanceError(ApiError):
     """402: the merchant's balance does not cover the refund."""
+
+    http_statuses: ClassVar[tuple[int, ...]] = (402,)
+    codes: ClassVar[tuple[str, ...]] = ("INSUFFICIENT_BALANCE",)
 
 
 class PermissionDeniedError(ApiError):
     """403: the app lacks the scope for this call."""
 
+    http_statuses: ClassVar[tuple[int, ...]] = (403,)
+    codes: ClassVar[tuple[str, ...]] = ("AUTH_SCOPE_DENIED",)
+
 
 class NotFoundError(ApiError):
-    """404: no such thing, or it belongs to another app."""
+    """404: no such thing, or it belongs to another app.
+
+    Attributes:
+        path: what was asked for, as a path below the base URL; "" where the error is not of a call.
+
+    """
+
+    http_statuses: ClassVar[tuple[int, ...]] = (404,)
+    codes: ClassVar[tuple[str, ...]] = ("RESOURCE_NOT_FOUND",)
+    path: str = ""
+
+    def _notes(self) -> list[str]:
+        return [*([f"asked for {clean(self.path)}"] if self.path else []), *super()._notes()]
 
 
 class ConflictError(ApiError):
     """409: the request contradicts what the provider already has."""
+
+    http_statuses: ClassVar[tuple[int, ...]] = (409,)
 
 
 class DuplicateOrderError(ConflictError):
@@ -208,11 +243,15 @@ class DuplicateOrderError(ConflictError):
 
     """
 
+    codes: ClassVar[tuple[str, ...]] = ("DUPLICATE_REFERENCE",)
     existing: Collection | None = None
 
 
 class InvalidRequestError(ApiError):
     """400 or 422: the provider found a field or a state wrong; see `fields` and `code`."""
+
+    http_statuses: ClassVar[tuple[int, ...]] = (400, 422)
+    codes: ClassVar[tuple[str, ...]] = ("VALIDATION_ERROR", "INVALID_STATUS")
 
 
 class AlreadyRefundedError(ConflictError):
@@ -223,6 +262,7 @@ class AlreadyRefundedError(ConflictError):
 
     """
 
+    codes: ClassVar[tuple[str, ...]] = ("ALREADY_REFUNDED",)
     existing: Refund | None = None
 
 
@@ -234,6 +274,8 @@ class RateLimitError(ApiError):
 
     """
 
+    http_statuses: ClassVar[tuple[int, ...]] = (429,)
+    codes: ClassVar[tuple[str, ...]] = ("RATE_LIMIT_EXCEEDED",)
     is_retryable = True
     retry_after: float | None = None
 
@@ -241,6 +283,7 @@ class RateLimitError(ApiError):
 class RequestTimeoutError(ApiError):
     """408: the provider gave up on waiting for the request."""
 
+    http_statuses: ClassVar[tuple[int, ...]] = (408,)
     outcome = Outcome.UNKNOWN
     is_retryable = True
 
@@ -253,9 +296,24 @@ class ServerError(ApiError):
 
     """
 
+    http_statuses: ClassVar[tuple[int, ...]] = tuple(range(500, 600))
+    codes: ClassVar[tuple[str, ...]] = ("INTERNAL_ERROR",)
     outcome = Outcome.UNKNOWN
     is_retryable = True
     retry_after: float | None = None
+
+
+def _api_errors(parent: type[ApiError] = ApiError) -> Iterator[type[ApiError]]:
+    for kind in parent.__subclasses__():
+        yield kind
+        yield from _api_errors(kind)
+
+
+# A subclass has its parent's statuses too: only what a class says itself is what it is told by.
+BY_STATUS: Final = {
+    status: kind for kind in _api_errors() for status in vars(kind).get("http_statuses", ())
+}
+BY_CODE: Final = {code: kind for kind in _api_errors() for code in vars(kind).get("codes", ())}
 
 
 class DecodeError(PayCollectError):
@@ -306,11 +364,17 @@ class EventLoopError(PayCollectError, RuntimeError):
 class NotConfirmedReason(StrEnum):
     """Why a payment is not confirmed."""
 
-    NOT_COMPLETED = "not_completed"
+    PENDING = "pending"
+    """Not paid yet, or in a state that this release does not know."""
+    OVER = "over"
+    """Failed, cancelled or expired: the customer can no longer pay."""
+    REFUNDED = "refunded"
+    """Paid, and given back wholly or in part; the collection says how much."""
     AMOUNT_MISMATCH = "amount_mismatch"
     CURRENCY_MISMATCH = "currency_mismatch"
     ORDER_MISMATCH = "order_mismatch"
     NOT_FOUND = "not_found"
+    """The provider knows no such collection, or not yet."""
     TEST_EVENT = "test_event"
 
 
@@ -327,12 +391,21 @@ class PaymentNotConfirmedError(PayCollectError):
         self,
         message: str = "",
         *,
-        reason: NotConfirmedReason = NotConfirmedReason.NOT_COMPLETED,
+        reason: NotConfirmedReason = NotConfirmedReason.PENDING,
         collection: Collection | None = None,
     ) -> None:
         super().__init__(message)
         self.reason = reason
         self.collection = collection
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it stays so, and waiting cannot help.
+
+        Not for "pending", nor for "not_found": the provider answers reads from a cache, so that a
+        webhook can be ahead of the record that it is about. Ask again, or have it delivered again.
+        """
+        return self.reason not in (NotConfirmedReason.PENDING, NotConfirmedReason.NOT_FOUND)
 
 
 class IpnError(PayCollectError):

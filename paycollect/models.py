@@ -1,6 +1,6 @@
 """What the provider's answers become: frozen values.
 
-The law of this room: money is `Decimal`, instants are aware datetimes in UTC, and the repr of a
+Invariants: money is `Decimal`, instants are aware datetimes in UTC, and the repr of a
 value shows neither personal data nor secrets, so that any value may be logged.
 """
 
@@ -13,7 +13,7 @@ from typing import Final, Generic, TypeAlias, TypeVar
 
 from attrs import field, frozen
 
-from paycollect import _validate as check
+from paycollect import _arguments as check
 from paycollect.status import PaymentStatus, RefundStatus
 
 T = TypeVar("T")
@@ -77,7 +77,8 @@ class Checkout:
 
     Attributes:
         collection_id: the provider's id ("batch" in the return URL).
-        checkout_url: the hosted page, https.
+        checkout_url: the hosted page, https; "" only for a recovered one that is over and whose
+            page nobody tells.
         order_id: the merchant's order id.
         amount: what the customer pays, in `currency`.
         fee: what the provider keeps, taken out of `amount`; None where it was not told.

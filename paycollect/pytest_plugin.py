@@ -2,15 +2,17 @@
 
     paycollect_sandbox    a running `Sandbox`, its clock standing still unless you move it
     paycollect_session    a `SessionManager` that talks to that sandbox
+    paycollect_sync_sandbox    the same for tests without an event loop, a `SyncSandbox`
     signed_webhook        makes the body of a genuine webhook
+    paycollect_crash_test    has your shop die at every point; fails where a paid order is lost
 
-The sandbox takes its options from a marker: `@pytest.mark.paycollect_sandbox(shapes="concept")`.
+A sandbox takes its options from a marker: `@pytest.mark.paycollect_sandbox(shapes="concept")`.
 The first two need pytest-asyncio. Nothing is imported before a fixture is used.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
@@ -25,25 +27,38 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from paycollect import SessionManager
-    from paycollect.sandbox import Sandbox
+    from paycollect.crash import CrashReport
+    from paycollect.crash.player import MakeShop
+    from paycollect.sandbox import Sandbox, SyncSandbox
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the marker known."""
     config.addinivalue_line(
-        "markers", "paycollect_sandbox(**options): options of the paycollect_sandbox fixture"
+        "markers", "paycollect_sandbox(**options): options of the sandbox fixtures"
     )
 
 
 @async_fixture
 async def paycollect_sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
     """Run a sandbox for one test, on a free port of loopback."""
+    async with _sandbox(request) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def paycollect_sync_sandbox(request: pytest.FixtureRequest) -> Iterator[SyncSandbox]:
+    """Run a sandbox in a thread of its own for one test, on a free port of loopback."""
+    with _sandbox(request) as sandbox:
+        yield sandbox
+
+
+def _sandbox(request: pytest.FixtureRequest) -> Sandbox:
     from paycollect.sandbox import Sandbox  # noqa: PLC0415 - heavy, and not every test needs it
 
     marker = request.node.get_closest_marker("paycollect_sandbox")
     options: dict[str, Any] = {"time_scale": 0.0, **(marker.kwargs if marker else {})}
-    async with Sandbox(**options) as sandbox:
-        yield sandbox
+    return Sandbox(**options)
 
 
 @async_fixture
@@ -82,24 +97,16 @@ class SignedWebhook:
             status: state of the payment, in `data`.
             amount: in USD.
             event: the name of the event.
-            scheme: the recipe for the signed message.
+            scheme: how the signed message is written.
             envelope: the published form; "bare" is not signed and must be refused.
             secret: another key, for a forged webhook.
             members: further members of `data`, or others in place of those that are there.
 
         """
-        from decimal import Decimal  # noqa: PLC0415 - as below
+        # Not every test needs it.
+        from paycollect.testing import sign_webhook, webhook_data  # noqa: PLC0415 - see above
 
-        from paycollect.testing import sign_webhook  # noqa: PLC0415 - not every test needs it
-
-        data = {
-            "reference": "SCI679A1B2C3D4E5",
-            "externalReference": "INV-001",
-            "amount": Decimal(amount),
-            "currency": "USD",
-            "status": status,
-            "timestamp": "2026-01-08T11:35:00+00:00",
-        }
+        data = webhook_data(status, amount=amount, order_id="INV-001", shapes="events")
         key = self.secret if secret is None else secret
         return sign_webhook(data | members, key, scheme, envelope, event=event)
 
@@ -110,6 +117,24 @@ def signed_webhook() -> SignedWebhook:
 
     body = signed_webhook("COMPLETED", amount="25.00", externalReference="INV-1")
     """
-    from paycollect.sandbox.server import WEBHOOK_SECRET  # noqa: PLC0415 - heavy
+    from paycollect.sandbox.options import WEBHOOK_SECRET  # noqa: PLC0415 - heavy
 
     return SignedWebhook(WEBHOOK_SECRET)
+
+
+@pytest.fixture
+def paycollect_crash_test() -> Callable[..., CrashReport]:
+    """Give `paycollect.testing.crash_test` as a function that fails the test with its report.
+
+    def test_each_paid_order_is_delivered_once(paycollect_crash_test):
+        paycollect_crash_test(make_shop, schedules=100)
+    """
+    from paycollect.testing import crash_test  # noqa: PLC0415 - heavy, and not every test needs it
+
+    def run(make_shop: MakeShop, **options: int) -> CrashReport:
+        report = crash_test(make_shop, **options)
+        if not report.ok:
+            pytest.fail(str(report), pytrace=False)
+        return report
+
+    return run

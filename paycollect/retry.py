@@ -17,6 +17,7 @@ from attrs import Attribute, field, frozen
 from paycollect.errors import Outcome, PayCollectError
 
 LONGEST: Final = 10.0**9
+_REDIRECTS: Final = range(300, 400)
 Number = TypeVar("Number", int, float)
 
 
@@ -108,6 +109,8 @@ class RetryPolicy:
         unsure = error.outcome is Outcome.UNKNOWN
         worth_it = error.is_retryable and (repeatable or not unsure)
         worth_it = worth_it or (recoverable and unsure)
+        if getattr(error, "status", 0) in _REDIRECTS:
+            worth_it = False  # it leads elsewhere each time: base_url is wrong
         if not worth_it or retries >= self.max_retries:
             return None
         asked: float | None = getattr(error, "retry_after", None)

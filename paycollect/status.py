@@ -1,6 +1,6 @@
 """States of payments and refunds: open enums.
 
-The law of this room: a value that the provider adds tomorrow must not break a service today, and a
+Invariants: a value that the provider adds tomorrow must not break a service today, and a
 value that strangers put into a URL must not be remembered.
 """
 

@@ -1,6 +1,6 @@
 """Why a signature does not match, in words.
 
-The law of this room: it tries the usual mishaps and names the one that fits. It prints neither a
+Invariants: it tries the usual mistakes and names the one that fits. It prints neither a
 secret, nor a signature that would be valid, nor anything of the body.
 """
 
@@ -14,18 +14,43 @@ from contextlib import suppress
 from decimal import Decimal
 from typing import Final, TypeAlias
 
-from paycollect._rawjson import Value
+from attrs import frozen
+
+from paycollect._json import Value
 from paycollect._signing import SCHEMES, serialise
-from paycollect.errors import PayloadError, SignatureError
-from paycollect.ipn._body import MAX_SIZE, Body, messages, open_body
-from paycollect.ipn._receiver import Receiver
+from paycollect.errors import IpnError, PayloadError, SignatureError
+from paycollect.ipn._body import MAX_SIZE, Body, open_body
+from paycollect.ipn._proof import messages
+from paycollect.ipn.receiver import Receiver
 
 
-def explain(body: Body, *, secret: str | Sequence[str]) -> str:
+@frozen(kw_only=True)
+class Explanation:
+    """Whether a signature matches, and why; `str` gives the words.
+
+    Attributes:
+        matches: whether the body is signed with one of the secrets.
+        text: why, in sentences that show no secret, no signature and nothing of the body.
+
+    """
+
+    matches: bool
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def explain(body: Body, *, secret: str | Sequence[str]) -> Explanation:
     """Say in words why the signature of a webhook body does not match, or that it does.
 
     A tool for whoever sets up an endpoint: show its answer in a log or a shell, never in an HTTP
     response, as it would tell a forger, too, what is wrong.
+
+    >>> from paycollect.testing import sign_webhook
+    >>> found = explain(sign_webhook({"collectionId": "SCI1"}, "whsec_x"), secret="whsec_x ")
+    >>> found.matches, str(found)
+    (False, 'The secret has white space around it, often a line end: strip it where it is read.')
 
     Raises:
         TypeError: the body is not bytes or text, or a secret is not a text.
@@ -35,12 +60,16 @@ def explain(body: Body, *, secret: str | Sequence[str]) -> str:
     receiver = Receiver(secrets=secret)
     try:
         proof = receiver.verify(body)
-    except PayloadError as error:
+    except (PayloadError, SignatureError) as error:
+        return Explanation(matches=False, text=_why_not(body, secret, error))
+    text = f"The signature matches: scheme {proof.scheme!r}, secret number {proof.key_index}."
+    return Explanation(matches=True, text=text)
+
+
+def _why_not(body: Body, secret: str | Sequence[str], error: IpnError) -> str:
+    if isinstance(error, PayloadError):
         return f"This is no webhook body: {error}. {_about_form(body)}".rstrip()
-    except SignatureError:
-        members, data, message = open_body(body, MAX_SIZE)
-    else:
-        return f"The signature matches: recipe {proof.scheme!r}, secret number {proof.key_index}."
+    members, data, message = open_body(body, MAX_SIZE)
     sign = members.get("sign")
     secrets = [secret] if isinstance(secret, str) else list(secret)
     return _about_sign(sign) or _about_mismatch(str(sign), secrets, data, message)
@@ -93,7 +122,7 @@ def _about_mismatch(
             return sentence
     hint = _RESPACED_HINT if _SPACED.search(message) else ""
     return (
-        "The signature matches no recipe with this secret. Either the secret is wrong (compare it"
+        "The signature matches no scheme with this secret. Either the secret is wrong (compare it"
         " with the provider's dashboard; a regenerated secret kills the old one at once), or the"
         f" data was changed after signing{hint}."
     )

@@ -1,7 +1,7 @@
 """The life of an access token: kept, renewed in time, replaced when refused. Knows no HTTP.
 
-The law of this room: whoever has a valid token is never made to wait; whoever must wait shares one
-flight with all others who do; and no one's cancellation harms another.
+Invariants: whoever has a valid token is never made to wait; whoever must wait shares one
+renewal with all others who do; and no one's cancellation harms another.
 
 Provider docs: auth/token, auth/refresh: a token lives 24 hours; renew it when fewer than 5 minutes
 remain; it can be renewed with itself until 5 minutes after its end.
@@ -12,84 +12,37 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
-from typing import Final, Protocol, TypeGuard, TypeVar, runtime_checkable
+from typing import Final, TypeGuard, TypeVar
 
 from attrs import frozen
 
-from paycollect._log import log
+from paycollect._observers import Observers, log
 from paycollect.clock import Clock
 from paycollect.errors import ClosedError, DecodeError, PayCollectError
 from paycollect.models import JsonValue, Token
+from paycollect.tokens.store import LockingTokenStore, TokenStore
+from paycollect.tokens.thread import in_thread
 
 T = TypeVar("T")
 
 RENEW_BEFORE: Final = 300.0
 RENEWABLE_AFTER: Final = 300.0
 _PAUSE_AFTER_FAILURE: Final = 30.0
-STORE_PATIENCE: Final = 10.0
+LONGEST_STORE_CALL: Final = 10.0
 """Seconds after which a store that does not answer counts as broken."""
-LOCK_PATIENCE: Final = 75.0
+LONGEST_LOCK_CALL: Final = 75.0
 """The same for its lock, which may be held by another process that asks for a token."""
 
 
-class TokenStore(Protocol):
-    """Where a token outlives the process. Each method may be async.
-
-    A store that fails costs a token request, never a call: its errors are logged and passed over.
-    """
-
-    def load(self) -> Awaitable[Token | None] | Token | None:
-        """Give the token that was saved last, or None."""
-        ...
-
-    def save(self, token: Token) -> Awaitable[None] | None:
-        """Keep a token in place of the present one."""
-        ...
-
-    def clear(self) -> Awaitable[None] | None:
-        """Forget the token."""
-        ...
-
-
-@runtime_checkable
-class LockingTokenStore(Protocol):
-    """A token store that several processes share: they ask for a token one at a time."""
-
-    def lock(self) -> AbstractAsyncContextManager[None]:
-        """Give a context in which no other process asks for a token."""
-        ...
-
-
-class MemoryTokenStore:
-    """Keeps the token in this object only. Share it to let several managers use one token."""
-
-    def __init__(self) -> None:
-        self._token: Token | None = None
-
-    def load(self) -> Token | None:
-        """Give the token that was saved last, or None."""
-        return self._token
-
-    def save(self, token: Token) -> None:
-        """Keep a token."""
-        self._token = token
-
-    def clear(self) -> None:
-        """Forget the token."""
-        self._token = None
-
-    def __repr__(self) -> str:
-        return f"MemoryTokenStore({'full' if self._token else 'empty'})"
-
-
-@frozen
+@frozen(eq=False, repr=False)
 class Grant:
     """A token as it was just issued, with its life in seconds from that moment."""
 
     token: Token
     lifetime: float
+    source: str = "issued"
 
 
 class TokenKeeper:
@@ -97,11 +50,12 @@ class TokenKeeper:
 
     Args:
         authenticate: asks for a token by client credentials.
-        renew: asks for a token by a present one.
+        refresh: asks for a token by a present one.
         store: where tokens outlive the process.
         clock: its monotonic time decides on expiry; its wall time only on tokens from the store.
         app_id: a stored token of another app is never used: it would collect for that app.
         base_url: nor is one that another API issued.
+        observers: are told of each new token.
 
     """
 
@@ -109,31 +63,39 @@ class TokenKeeper:
         self,
         *,
         authenticate: Callable[[], Awaitable[Grant]],
-        renew: Callable[[Token], Awaitable[Grant]],
+        refresh: Callable[[Token], Awaitable[Grant]],
         store: TokenStore,
         clock: Clock,
         app_id: str,
         base_url: str,
+        observers: Observers | None = None,
     ) -> None:
+        self._observers = observers or Observers()
         self._authenticate = authenticate
-        self._renew = renew
+        self._refresh = refresh
         self._store = store
+        self._store_blocks = getattr(store, "blocks", False) is True
         self._clock = clock
         self._now = clock.monotonic
         self._owner = (app_id, base_url)
         self._token: Token | None = None
         self._expires_at = self._fresh_until = float("-inf")
         self._refused: str | None = None
-        self._flight: asyncio.Task[Token] | None = None
+        self._renewal: asyncio.Task[Token] | None = None
 
     @property
     def token(self) -> Token | None:
         """The token at hand, valid or not."""
         return self._token
 
-    def peek(self) -> Token | None:
-        """Give the token while it needs no attention; None sends the caller to `acquire`."""
-        return self._token if self._now() < self._fresh_until else None
+    def fresh(self, now: float) -> Token | None:
+        """Give the token while it needs no attention; None sends the caller to `acquire`.
+
+        Args:
+            now: the present, by the monotonic clock: the caller has just read it.
+
+        """
+        return self._token if now < self._fresh_until else None
 
     async def acquire(self) -> Token:
         """Give a valid token, and see to its renewal.
@@ -144,17 +106,17 @@ class TokenKeeper:
         """
         token = self._token
         if token is not None and self._now() < self._expires_at:
-            if self._now() >= self._fresh_until and self._flight is None:
-                self._launch()
+            if self._now() >= self._fresh_until and self._renewal is None:
+                self._start_renewal()
             return token
-        flight = self._flight or self._launch()
+        renewal = self._renewal or self._start_renewal()
         try:
-            return await asyncio.shield(flight)
+            return await asyncio.shield(renewal)
         except PayCollectError as error:
             shared = error
         except asyncio.CancelledError:
             waiter = asyncio.current_task()
-            if not flight.cancelled() or (waiter is not None and waiter.cancelling()):
+            if not renewal.cancelled() or (waiter is not None and waiter.cancelling()):
                 raise
             shared = ClosedError("the session manager was closed while a token was asked for")
         # A copy: one error raised in many tasks would collect all their tracebacks.
@@ -174,43 +136,43 @@ class TokenKeeper:
         await self._ask_store(self._store.clear, None)
 
     async def aclose(self) -> None:
-        """End a flight that is under way."""
-        flight, self._flight = self._flight, None
-        if flight is not None:
-            flight.cancel()
-            await asyncio.wait([flight])
+        """End a renewal that is under way."""
+        renewal, self._renewal = self._renewal, None
+        if renewal is not None:
+            renewal.cancel()
+            await asyncio.wait([renewal])
 
     def after_fork(self) -> None:
         """Let go of what belongs to the parent process's event loop."""
-        self._flight = None
+        self._renewal = None
 
     def _drop(self) -> None:
         self._token = None
         self._expires_at = self._fresh_until = float("-inf")
 
-    def _launch(self) -> asyncio.Task[Token]:
-        flight = asyncio.get_running_loop().create_task(self._fly(), name="paycollect-token")
-        self._flight = flight
-        flight.add_done_callback(self._land)
-        return flight
+    def _start_renewal(self) -> asyncio.Task[Token]:
+        renewal = asyncio.get_running_loop().create_task(self._renew(), name="paycollect-token")
+        self._renewal = renewal
+        renewal.add_done_callback(self._end_renewal)
+        return renewal
 
-    def _land(self, flight: asyncio.Task[Token]) -> None:
-        if self._flight is flight:
-            self._flight = None
-        if flight.cancelled() or (error := flight.exception()) is None:
+    def _end_renewal(self, renewal: asyncio.Task[Token]) -> None:
+        if self._renewal is renewal:
+            self._renewal = None
+        if renewal.cancelled() or (error := renewal.exception()) is None:
             return
         left = self._expires_at - self._now()
         if left > 0:  # the present token serves on; do not ask again with every call
             self._fresh_until = self._now() + min(_PAUSE_AFTER_FAILURE, left / 4)
             log.warning("access token not renewed yet, it serves on for %.0f s: %s", left, error)
 
-    async def _fly(self) -> Token:
+    async def _renew(self) -> Token:
         async with self._locked_store() as store:
             token = await self._from_store()
             if token is None:
                 grant = await self._obtain()
                 token = grant.token
-                self._adopt(token, grant.lifetime)
+                self._adopt(token, grant.lifetime, grant.source)
                 await self._ask_store(lambda: store.save(token), None)
             return token
 
@@ -220,7 +182,7 @@ class TokenKeeper:
         store, stack = self._store, AsyncExitStack()
         if isinstance(store, LockingTokenStore):
             await self._ask_store(
-                lambda: stack.enter_async_context(store.lock()), None, LOCK_PATIENCE
+                lambda: stack.enter_async_context(store.lock()), None, LONGEST_LOCK_CALL
             )
         try:
             yield store
@@ -234,7 +196,7 @@ class TokenKeeper:
         left = await self._ask_store(lambda: 0.0 if token is None else self._life_of(token), 0.0)
         if token is None or left <= 0:
             return None
-        self._adopt(token, left)
+        self._adopt(token, left, "stored")
         return token
 
     def _life_of(self, token: Token) -> float:
@@ -253,17 +215,17 @@ class TokenKeeper:
         present = self._token
         if present is not None and self._now() < self._expires_at + RENEWABLE_AFTER:
             try:
-                grant = await self._renew(present)
+                grant = await self._refresh(present)
             except PayCollectError as error:
                 log.info("access token not renewed, authenticating anew: %s", error)
             else:
                 # Before April 2026 a renewed token lost its scopes (provider docs: auth/refresh).
                 if grant.token.scopes >= present.scopes:
-                    return Grant(grant.token, grant.lifetime)
+                    return Grant(grant.token, grant.lifetime, "refreshed")
                 log.info("renewed access token has lost scopes, authenticating anew")
         return await self._authenticate()
 
-    def _adopt(self, token: Token, lifetime: float) -> None:
+    def _adopt(self, token: Token, lifetime: float, source: str) -> None:
         now = self._now()
         renewed = self._token is not None
         self._token = token
@@ -271,16 +233,20 @@ class TokenKeeper:
         self._fresh_until = self._expires_at - RENEW_BEFORE
         if renewed:  # tokens that live for minutes only are not renewed with every call
             self._fresh_until = max(self._fresh_until, now + lifetime / 2)
+        if self._observers:
+            from paycollect.observe import TokenRenewed  # noqa: PLC0415  few programs observe
+
+            self._observers.tell(TokenRenewed(source=source, lifetime=lifetime))
 
     async def _ask_store(
         self,
         method: Callable[[], T | Awaitable[T]],
         default: T,
-        patience: float = STORE_PATIENCE,
+        longest: float = LONGEST_STORE_CALL,
     ) -> T:
         try:
-            async with asyncio.timeout(patience):
-                answer = method()
+            async with asyncio.timeout(longest):
+                answer = await in_thread(method) if self._store_blocks else method()
                 return await answer if isinstance(answer, Awaitable) else answer  # pyright: ignore[reportReturnType]  # for all it knows, T may be awaitable
         except Exception as error:  # noqa: BLE001  a store is the user's code
             name = type(self._store).__name__

@@ -1,19 +1,22 @@
 """The caller's arguments, checked before anything is sent.
 
-The law of this room: a mistake is a TypeError (wrong kind of thing) or a ValueError (wrong thing)
+Invariants: a mistake is a TypeError (wrong kind of thing) or a ValueError (wrong thing)
 whose text begins with the argument's name, says what is needed, and does not repeat the value.
 """
 
 from __future__ import annotations
 
 import ipaddress
-import json
 import re
 from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Context, Decimal
+from functools import lru_cache
+from json.encoder import encode_basestring
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
+
+from paycollect._json import Style, plain_number, write
 
 T = TypeVar("T")
 _MOST_CHARACTERS: Final = 100
@@ -31,10 +34,22 @@ _PLAIN_URL: Final = re.compile(
     r"(?:[/?#][\x21-\x5b\x5d-\x7e]{0,1500})?",
     re.ASCII,
 )
+is_plain_url: Final = _PLAIN_URL.fullmatch
+# A shop passes the same few addresses with each of its orders.
+_is_known_plain_url: Final = lru_cache(maxsize=16)(is_plain_url)
+
+
+def is_plain_url_with(url: str, end: str) -> bool:
+    """Tell the same of an address, faster where it is a known one up to the id at its end."""
+    stem = url.removesuffix(end)
+    if stem.endswith("=") and end.isalnum() and end.isascii():
+        return _is_known_plain_url(stem) is not None
+    return is_plain_url(url) is not None
+
+
 _CENT: Final = Decimal("0.01")
 _EXACT: Final = Context(prec=40)  # the caller's own context may round to fewer digits
 _SAFE_URL: Final = re.compile(r"[^\x00-\x20\x7f\\]{1,2048}")
-_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode
 
 
 def amount(value: object, *, name: str = "amount", least: int | Decimal = 1) -> Decimal:
@@ -48,7 +63,7 @@ def amount(value: object, *, name: str = "amount", least: int | Decimal = 1) -> 
         )
     number = _decimal(value, name)
     if not number.is_finite() or abs(number.adjusted()) > _MOST_DIGITS:
-        raise ValueError(f"{name}: must be finite, and not out of all proportion")
+        raise ValueError(f"{name}: too large, or too many digits")
     if number < least:
         raise ValueError(f"{name}: must be at least {least}")
     if number != number.quantize(_CENT, context=_EXACT):
@@ -60,7 +75,7 @@ def _decimal(value: Decimal | int | str, name: str) -> Decimal:
     if isinstance(value, str) and not _PLAIN_DECIMAL.fullmatch(value):
         raise ValueError(f"{name}: a plain decimal text such as '25.00' is needed")
     if isinstance(value, int) and abs(value) >= 10 ** (_MOST_DIGITS + 1):
-        raise ValueError(f"{name}: out of all proportion")
+        raise ValueError(f"{name}: too large, or too many digits")
     return Decimal(value)
 
 
@@ -73,6 +88,16 @@ def text(value: object, name: str, *, most: int = _MOST_CHARACTERS) -> str:
     if not value.isascii():
         encodable(value, name)
     return value
+
+
+def order_id(value: object, name: str = "order_id") -> str:
+    """Check an order id: a provider that trims or drops characters must not make it another one."""
+    if isinstance(value, str) and 0 < len(value) <= _MOST_CHARACTERS:
+        # What is printable is neither a lone surrogate nor any white space but the plain space.
+        if value.isprintable() and value[0] != " " and value[-1] != " ":
+            return value
+        raise ValueError(f"{name}: must have no space at its ends, and no unprintable characters")
+    return text(value, name)
 
 
 def encodable(value: str, name: str) -> str:
@@ -90,7 +115,7 @@ def url(value: object, name: str) -> str:
     """Check an absolute http(s) URL."""
     if not isinstance(value, str):
         raise TypeError(f"{name}: a str is needed, not {type(value).__name__}")
-    if _PLAIN_URL.fullmatch(value):
+    if _is_known_plain_url(value):
         return value
     try:
         parts = urlsplit(value)
@@ -113,19 +138,19 @@ def secure_url(value: object, name: str) -> str:
     return good
 
 
-def base_url(value: object) -> str:
+def base_url(value: object, name: str = "base_url") -> str:
     """Check the API's address, and give it without a trailing slash."""
-    good = secure_url(value, "base_url")
+    good = secure_url(value, name)
     parts = urlsplit(good)
     if "?" in good or "#" in good or "@" in parts.netloc:  # also an empty query: paths go after it
-        raise ValueError("base_url: must have no credentials, query or fragment")
+        raise ValueError(f"{name}: must have no credentials, query or fragment")
     try:
         (parts.hostname or "").encode("idna")
     except UnicodeError:
         pass
     else:
         return good.rstrip("/")
-    raise ValueError("base_url: the host is not a valid name")
+    raise ValueError(f"{name}: the host is not a valid name")
 
 
 def is_loopback(host: str) -> bool:
@@ -153,7 +178,7 @@ def document(value: object, name: str) -> str:
         raise TypeError(f"{name}: a mapping is needed, not {type(value).__name__}")
     kind: type[Exception] = ValueError
     try:
-        return encodable(_json(value), name)
+        return encodable(write(value, _DOCUMENT), name)
     except TypeError:
         kind = TypeError
     except (ValueError, RecursionError):
@@ -161,19 +186,14 @@ def document(value: object, name: str) -> str:
     raise kind(f"{name}: must be JSON-serialisable, without NaN, cycles or lone surrogates")
 
 
-def _json(value: object) -> str:
-    """Write JSON, with Decimals as the numbers that they are."""
-    if isinstance(value, Decimal):
-        if not value.is_finite() or abs(value.adjusted()) > _LARGEST_EXPONENT:
-            raise ValueError
-        return f"{value:f}"
-    if isinstance(value, Mapping):
-        if not all(isinstance(key, str) for key in value):
-            raise TypeError
-        return "{" + ",".join(f"{_encode(k)}:{_json(v)}" for k, v in value.items()) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ",".join(map(_json, value)) + "]"
-    return _encode(value)
+def _number(value: float | Decimal) -> str:
+    """Write a number of a document, with Decimals as the numbers that they are."""
+    if isinstance(value, Decimal) and abs(value.adjusted()) > _LARGEST_EXPONENT:
+        raise ValueError
+    return plain_number(value)
+
+
+_DOCUMENT: Final = Style(encode_basestring, _number)
 
 
 def path(value: object) -> str:
@@ -251,6 +271,15 @@ def day(value: object, name: str) -> str:
         good = False
     if not good:
         raise ValueError(f"{name}: a day as YYYY-MM-DD is needed")
+    return value
+
+
+def moment(value: object, name: str) -> datetime:
+    """Check an instant: a datetime that knows its offset from UTC."""
+    if not isinstance(value, datetime):
+        raise TypeError(f"{name}: a datetime is needed, not {type(value).__name__}")
+    if value.utcoffset() is None:
+        raise ValueError(f"{name}: must be aware, such as datetime.now(UTC)")
     return value
 
 

@@ -1,35 +1,35 @@
 """Proving that a webhook is the provider's, and then reading it.
 
-The law of this room: whatever a stranger sends ends in an event or in an `IpnError`, in time linear
+Invariants: whatever a stranger sends ends in an event or in an `IpnError`, in time linear
 in its length. What is returned was parsed from the very message that the signature proved.
 """
 
 from __future__ import annotations
 
-import hmac
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import timedelta
 from functools import lru_cache
-from typing import Final
+from typing import Self, TypedDict, Unpack
 
 from attrs import frozen
 
-from paycollect._rawjson import Value
-from paycollect._scalars import instant
-from paycollect._signing import SCHEMES
+from paycollect._json import Value, instant
+from paycollect._signing import SCHEMES, Key
 from paycollect.errors import SignatureError, TestEventError
-from paycollect.ipn._body import MAX_SIZE, Body, messages, open_body, read_message
-from paycollect.ipn._event import WebhookEvent, read_event
+from paycollect.ipn._body import MAX_SIZE, Body, open_body
+from paycollect.ipn._proof import prove
 from paycollect.ipn._settings import (
+    ClockLike,
     read_app_id,
+    read_clock,
     read_max_age,
     read_max_size,
+    read_require_app_id,
     read_schemes,
     read_secrets,
+    secrets_from_env,
 )
-
-_SIGN_LENGTH: Final = 64
-_DIGEST_LENGTH: Final = 32
+from paycollect.ipn.event import WebhookEvent, read_event
 
 
 @frozen(kw_only=True)
@@ -37,7 +37,7 @@ class Proof:
     """What a signature matched.
 
     Attributes:
-        scheme: the recipe for the message: "raw", "compact" or "php".
+        scheme: how the signed message was written: "raw", "compact" or "php".
         key_index: which of the secrets, counted from 0; anything but 0 during a rotation says that
             the provider still signs with an older one.
 
@@ -47,6 +47,18 @@ class Proof:
     key_index: int
 
 
+class ReceiverOptions(TypedDict, total=False):
+    """The options of a `Receiver`, by their names."""
+
+    schemes: Sequence[str]
+    app_id: str | None
+    require_app_id: bool
+    allow_test: bool
+    max_age: timedelta | float | None
+    max_size: int
+    clock: ClockLike | None
+
+
 class Receiver:
     """The settings for receiving webhooks, checked once, when the service starts.
 
@@ -54,25 +66,37 @@ class Receiver:
         secrets: the webhook secret, or several of them while one replaces another: the provider
             kills the old secret at once (provider docs: webhooks/configuration), but deliveries
             that it signed before may still be on their way.
-        schemes: which recipes for the signed message to accept, in this order.
-        app_id: refuse what is signed for another app that shares the secret.
+        schemes: which ways to write the signed message to accept, in this order.
+        app_id: refuse what is signed for another app that shares the secret. A message that names
+            no app passes, as one of the published forms names none (provider docs: collections).
+        require_app_id: refuse a message that names no app, too.
         allow_test: whether a validly signed test delivery is an event like any other.
         max_age: refuse what was signed longer ago than this (seconds or a timedelta), or is from
             the future by as much. The provider's redeliveries come after up to 36 minutes, and it
             is not published whether they are signed anew: less than an hour may lose genuine ones.
         max_size: refuse bodies of more bytes.
-        clock: tells the time for `max_age`; an aware datetime.
+        clock: tells the time for `max_age`: anything with `time()`, seconds since 1970-01-01 in
+            UTC, such as a `paycollect.clock.Clock`; or a function that gives an aware datetime.
 
     Raises:
         TypeError: a secret that is not a text, or a setting of the wrong type.
-        ValueError: no secret, a blank one, an unknown recipe, or a limit that is not positive.
+        ValueError: no secret, a blank one, an unknown scheme, or a limit that is not positive.
 
     >>> receiver = Receiver(secrets=["whsec_new", "whsec_old"], schemes=["raw"])
     >>> receiver
     Receiver(2 secrets, schemes=('raw',))
     """
 
-    __slots__ = ("_allow_test", "_app_id", "_clock", "_keys", "_max_age", "_max_size", "_schemes")
+    __slots__ = (
+        "_allow_test",
+        "_app_id",
+        "_keys",
+        "_max_age",
+        "_max_size",
+        "_now",
+        "_require_app_id",
+        "_schemes",
+    )
 
     def __init__(
         self,
@@ -80,23 +104,47 @@ class Receiver:
         secrets: str | Sequence[str],
         schemes: Sequence[str] = SCHEMES,
         app_id: str | None = None,
+        require_app_id: bool = False,
         allow_test: bool = False,
         max_age: timedelta | float | None = None,
         max_size: int = MAX_SIZE,
-        clock: Callable[[], datetime] | None = None,
+        clock: ClockLike | None = None,
     ) -> None:
-        # Keyed once: a copy of a keyed state costs less than keying it for each message.
-        self._keys = [hmac.new(key, digestmod="sha256") for key in read_secrets(secrets)]
+        self._keys = [Key(key) for key in read_secrets(secrets)]
         self._schemes = read_schemes(schemes)
         self._app_id = read_app_id(app_id)
+        self._require_app_id = read_require_app_id(require_app_id, self._app_id)
         self._allow_test = allow_test
         self._max_age = read_max_age(max_age)
         self._max_size = read_max_size(max_size)
-        self._clock = clock or _now
+        self._now = read_clock(clock)
+
+    @classmethod
+    def from_env(cls, **options: Unpack[ReceiverOptions]) -> Self:
+        """Make a receiver of PAYCOLLECT_WEBHOOK_SECRET.
+
+        While one secret replaces another, PAYCOLLECT_WEBHOOK_SECRET_OLD is accepted, too: an event
+        that it signed has `key_index` 1. An empty one counts as not set.
+
+        Args:
+            options: as for `Receiver`, but for `secrets`.
+
+        Raises:
+            ValueError: the variable is not set, blank, or has white space around it; or an option
+                is wrong. The text names the variable or the option, and shows no secret.
+            TypeError: an option of the wrong type.
+
+        """
+        return cls(secrets=secrets_from_env(), **options)
 
     def __repr__(self) -> str:
         keys = len(self._keys)
         return f"Receiver({keys} secret{'s' * (keys > 1)}, schemes={self._schemes})"
+
+    @property
+    def max_size(self) -> int:
+        """The size, in bytes, up to which a body is read."""
+        return self._max_size
 
     def parse(self, body: Body) -> WebhookEvent:
         """Prove a webhook body, then read it.
@@ -109,7 +157,9 @@ class Receiver:
 
         """
         members, data, message = open_body(body, self._max_size)
-        message, data, scheme, key_index = self._prove(members.get("sign"), data, message)
+        message, data, scheme, key_index = prove(
+            members.get("sign"), data, message, self._schemes, self._keys
+        )
         if self._app_id is not None or self._max_age is not None:
             self._check_addressee(data)
         event = read_event(members, data, message, scheme, key_index)
@@ -124,32 +174,24 @@ class Receiver:
         test delivery is not. Raises what `parse` raises.
         """
         members, data, message = open_body(body, self._max_size)
-        _, data, scheme, key_index = self._prove(members.get("sign"), data, message)
+        _, data, scheme, key_index = prove(
+            members.get("sign"), data, message, self._schemes, self._keys
+        )
         self._check_addressee(data)
         return Proof(scheme=scheme, key_index=key_index)
 
-    def _prove(
-        self, sign: Value, data: dict[str, Value], received: bytes
-    ) -> tuple[bytes, dict[str, Value], str, int]:
-        """Find the recipe and the secret that explain the signature, and what they prove.
-
-        Threat: a forged message. The digests are compared in constant time, so that the time taken
-        does not tell a forger how much of a guess was right.
-        """
-        expected = _read_sign(sign)
-        for scheme in self._schemes:
-            for message in messages(scheme, data, received):
-                for key_index, key in enumerate(self._keys):
-                    mac = key.copy()
-                    mac.update(message)
-                    if hmac.compare_digest(mac.digest(), expected):
-                        proven = data if scheme == "raw" else read_message(message)
-                        return message, proven, scheme, key_index
-        raise SignatureError("the signature does not match: see ipn.explain")
+    @property
+    def max_age(self) -> timedelta | None:
+        """How old a message may be; None where any age is accepted."""
+        return self._max_age
 
     def _check_addressee(self, data: dict[str, Value]) -> None:
-        if self._app_id is not None and data.get("appId") not in (None, self._app_id):
-            raise SignatureError("signed for another app")
+        if self._app_id is not None:
+            app_id = data.get("appId")
+            if app_id is None and self._require_app_id:
+                raise SignatureError("signed for an app that it does not name")
+            if app_id is not None and app_id != self._app_id:
+                raise SignatureError("signed for another app")
         if self._max_age is not None:
             self._check_age(data, self._max_age)
 
@@ -160,38 +202,24 @@ class Receiver:
             sent_at = instant(data.get("completedAt") if stamp is None else stamp)
         except ValueError:
             raise SignatureError("no time was signed, so that its age is unknown") from None
-        if abs(self._clock() - sent_at) > max_age:
-            raise SignatureError("signed too long ago, or in the future")
-
-
-def _read_sign(sign: Value) -> bytes:
-    if sign is None:
-        raise SignatureError("the body is not signed")
-    # fromhex() skips white space and knows both cases; the lengths leave room for digits only.
-    if isinstance(sign, str) and len(sign) == _SIGN_LENGTH:
-        try:
-            digest = bytes.fromhex(sign)
-        except ValueError:
-            digest = b""
-        if len(digest) == _DIGEST_LENGTH:
-            return digest
-    raise SignatureError("sign: expected 64 hex digits")
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+        age = self._now() - sent_at
+        limit = f"max_age allows {max_age.total_seconds():g} s"
+        if age > max_age:
+            raise SignatureError(
+                f"too old: signed {age.total_seconds():.0f} s ago, and {limit}; either an old"
+                " delivery was sent again, or max_age is too short for the provider's redeliveries"
+            )
+        if age < -max_age:
+            raise SignatureError(
+                f"from the future: signed {-age.total_seconds():.0f} s ahead of this machine's"
+                f" clock, and {limit}; compare the clock with the real time"
+            )
 
 
 @lru_cache(maxsize=8)
 def _receiver(secret: str, allow_test: bool) -> Receiver:
+    """Keep the receivers of earlier calls: a service calls with the same settings each time."""
     return Receiver(secrets=secret, allow_test=allow_test)
-
-
-def _one_call(secret: str | Sequence[str], schemes: Sequence[str], allow_test: bool) -> Receiver:
-    """Use the receiver of an earlier call with the same settings, as services have one of them."""
-    if isinstance(secret, str) and schemes is SCHEMES:
-        return _receiver(secret, allow_test)
-    return Receiver(secrets=secret, schemes=schemes, allow_test=allow_test)
 
 
 def parse_webhook(
@@ -211,7 +239,7 @@ def parse_webhook(
     Args:
         body: the body of the request exactly as it was received.
         secret: the webhook secret, or a list of them while one replaces another.
-        schemes: which recipes for the signed message to accept.
+        schemes: which ways to write the signed message to accept.
         allow_test: whether a validly signed test delivery is an event like any other.
 
     Raises:
@@ -219,10 +247,12 @@ def parse_webhook(
         PayloadError: malformed (answer 400) or larger than 1 MiB (answer 413).
         TestEventError: a genuine test delivery, and `allow_test` is off (answer 200).
         TypeError: the body is not bytes or text (a parsed dict, say), or a secret is not a text.
-        ValueError: no secret, a blank one, or an unknown recipe.
+        ValueError: no secret, a blank one, or an unknown scheme.
 
     """
-    return _one_call(secret, schemes, allow_test).parse(body)
+    if isinstance(secret, str) and schemes is SCHEMES:
+        return _receiver(secret, allow_test).parse(body)
+    return Receiver(secrets=secret, schemes=schemes, allow_test=allow_test).parse(body)
 
 
 def verify_webhook(
@@ -230,10 +260,12 @@ def verify_webhook(
 ) -> Proof:
     """Prove a webhook body without looking at what it says: `Receiver.verify` in one call.
 
-    Says which recipe and which secret matched. Raises what `parse_webhook` raises, but for
+    Says which scheme and which secret matched. Raises what `parse_webhook` raises, but for
     TestEventError.
     """
-    return _one_call(secret, schemes, True).verify(body)
+    if isinstance(secret, str) and schemes is SCHEMES:
+        return _receiver(secret, True).verify(body)
+    return Receiver(secrets=secret, schemes=schemes).verify(body)
 
 
 def parse_unverified(body: Body, *, max_size: int = MAX_SIZE) -> WebhookEvent:

@@ -1,27 +1,29 @@
-"""The one room that touches aiohttp: its life, its waiting line, its one call, its errors.
+"""The only file that touches aiohttp: its life, its pool, one exchange over it, its errors.
 
-The law of this room: no aiohttp object exists before the first call in a running loop; no foreign
+Invariants: no aiohttp object exists before the first call in a running loop; no foreign
 exception leaves, not even as `__context__` of ours, because aiohttp's errors carry the request
-headers and with them the token; and a connection is given back before the answer is looked at.
+headers and with them the token; and an answer is judged before its connection serves again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import platform
+import select
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import aiohttp
-from aiohttp import http_exceptions
+from aiohttp.connector import Connection
 from attrs import define, evolve
 from multidict import CIMultiDict, istr
 from yarl import URL
 
-from paycollect import _validate as check
-from paycollect._answers import Request, Response
-from paycollect._waiting import Gate, Watch
+from paycollect import _arguments as check
+from paycollect._api.answers import Request, Response
+from paycollect._http.concurrency import Deadlines, FairQueue
 from paycollect.errors import (
+    ApiError,
     ClosedError,
     ConnectError,
     DecodeError,
@@ -43,17 +45,9 @@ _TOO_LONG: Final = "it took too long"
 _JSON: Final = {istr("Content-Type"): "application/json"}
 AUTHORIZATION: Final = istr("Authorization")
 _NOT_SENT: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-_FOREIGN: Final = (
-    aiohttp.ClientError,
-    http_exceptions.HttpProcessingError,
-    OSError,  # asyncio's TimeoutError is one
-    EOFError,
-    ValueError,  # a request that aiohttp refuses to make
-    RuntimeError,  # a session that is closed under way, and whatever a lent one has hooked in
-)
 
 
-@define
+@define(eq=False, repr=False)
 class Limits:
     """Time limits of one attempt, in seconds; what aiohttp itself is to enforce is in `aiohttp`."""
 
@@ -72,9 +66,9 @@ class Transport:
         self._base_url = base_url
         self._borrowed = http
         self._http = http
-        self.gate = Gate(0)
-        self._watch: Watch | None = None
-        self._headers = ("", CIMultiDict[str]())
+        self.queue = FairQueue(0)
+        self._deadlines: Deadlines | None = None
+        self._headers: dict[tuple[bool, str | None], CIMultiDict[str]] = {}
         self._urls: dict[str, URL] = {}
 
     @property
@@ -94,17 +88,18 @@ class Transport:
             raise EventLoopError("the aiohttp session that was lent belongs to another event loop")
         if self._http is None:
             self._http = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=POOL_SIZE),
+                connector=_Pool(limit=POOL_SIZE),
+                response_class=_HeldResponse,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": _USER_AGENT, "Accept": "application/json"},
             )
-        self.gate = Gate(_pool_size(self._http))
-        self._watch = Watch(loop)
+        self.queue = FairQueue(_pool_size(self._http))
+        self._deadlines = Deadlines(loop)
 
     async def aclose(self) -> None:
         """Close the session, unless it is borrowed."""
-        if self._watch is not None:
-            self._watch.stop()
+        if self._deadlines is not None:
+            self._deadlines.stop()
         http, self._http = self._http, None
         if http is not None and self._borrowed is None:
             await http.close()
@@ -118,30 +113,38 @@ class Transport:
         self._http = self._borrowed
 
     async def send(
-        self, request: Request[T], *, bearer: str | None, limits: Limits, left: float
-    ) -> Response:
-        """Make one attempt, within its limits and the seconds that are left of the call.
+        self,
+        request: Request[T],
+        read: Callable[[Response], T],
+        *,
+        bearer: str | None,
+        limits: Limits,
+        left: float,
+    ) -> T:
+        """Make one attempt within its limits and the seconds left of the call; read the answer.
 
         Raises:
             ConnectError: nothing was sent.
             ResponseLostError: the answer did not arrive, or not whole, or not in time.
             DecodeError: the answer is too large.
             ClosedError: the session is closed.
+            PayCollectError: what `read` raises.
 
         """
-        http, watch, task = self._http, self._watch, asyncio.current_task()
-        if http is None or watch is None or task is None or _is_closed(http):
+        http, deadlines, task = self._http, self._deadlines, asyncio.current_task()
+        if http is None or deadlines is None or task is None or http.closed:
             raise ClosedError("the aiohttp session is closed")
-        now = watch.now()
+        now = deadlines.now()
         ends = now + min(limits.total, left)
-        watch.limit(task, min(ends, now + limits.first))
+        deadlines.limit(task, min(ends, now + limits.first))
         problem: PayCollectError
         try:
             response = await http.request(
                 request.method,
-                self._url(request.path),
+                self._urls.get(request.path) or self._url(request.path),
                 data=request.body,
-                headers=self._headers_for(request, bearer),
+                headers=self._headers.get((request.method == "GET", bearer))
+                or self._make_headers(request.method == "GET", bearer),
                 allow_redirects=False,  # a 307 would hand the secret key to another host
                 raise_for_status=False,  # its error carries the token
                 timeout=limits.aiohttp,
@@ -152,45 +155,126 @@ class Transport:
                     body = await _read_on(
                         response,
                         body,
-                        lambda: watch.limit(task, min(ends, watch.now() + limits.between)),
+                        lambda: deadlines.limit(task, min(ends, deadlines.now() + limits.between)),
                     )
-            finally:
-                response.release()
-            return Response(status=response.status, body=body, headers=response.headers)
+            except BaseException:
+                response.close()
+                raise
         except asyncio.CancelledError:
-            if not watch.took(task):
+            if not deadlines.take_back(task):
                 raise
             problem = _lost(request, _TOO_LONG)
         except _NOT_SENT as error:
             problem = ConnectError(f"no connection to {self._base_url}: {_reason(error)}")
-        except _FOREIGN as error:
-            problem = _lost(request, _reason(error))
+        except _TooLargeError:
+            problem = DecodeError(f"the provider's answer is larger than {LARGEST_BODY} bytes")
+        except Exception as error:  # noqa: BLE001  a session that was lent may raise anything
+            problem = _clash(http, error) or _lost(request, _reason(error))
+        else:
+            return _judge(response, body, read)
         finally:
-            watch.release(task)
+            deadlines.release(task)
         raise problem
 
-    def _headers_for(self, request: Request[T], bearer: str | None) -> CIMultiDict[str]:
-        """Give the headers; those of a POST with the present token are kept ready."""
-        if request.method == "GET":
-            return CIMultiDict({} if bearer is None else {AUTHORIZATION: f"Bearer {bearer}"})
-        if bearer is None:
-            return CIMultiDict(_JSON)
-        if self._headers[0] != bearer:
-            ready = CIMultiDict({AUTHORIZATION: f"Bearer {bearer}", **_JSON})
-            self._headers = (bearer, ready)
-        return self._headers[1]
+    def _make_headers(self, reads: bool, bearer: str | None) -> CIMultiDict[str]:
+        """Make the headers of all requests of a kind, until the token is another one."""
+        headers = CIMultiDict({} if reads else _JSON)
+        if bearer is not None:
+            headers[AUTHORIZATION] = f"Bearer {bearer}"
+        if len(self._headers) >= _KINDS_OF_HEADERS:
+            self._headers.clear()  # a token that was replaced is not kept
+        self._headers[reads, bearer] = headers
+        return headers
 
     def _url(self, path: str) -> URL:
-        url = self._urls.get(path)
-        if url is None:
-            url = URL(self._base_url + path, encoded=True)
-            if path in _CACHED:
-                self._urls[path] = url
+        url = URL(self._base_url + path, encoded=True)
+        if path in _CACHED:
+            self._urls[path] = url
         return url
 
 
 _CACHED: Final = frozenset({"/collections", "/auth/token", "/auth/refresh"})
+_KINDS_OF_HEADERS: Final = 4
 _ABANDONED: Final[list[object]] = []
+
+
+class _Pool(aiohttp.TCPConnector):
+    """A pool that gives out no connection on which something waits to be read.
+
+    Whatever came unasked would be taken for the answer to the next request.
+    """
+
+    async def connect(
+        self,
+        req: Any,
+        traces: Any,
+        timeout: Any,  # noqa: ASYNC109  aiohttp's own argument
+    ) -> Connection:
+        """Give a connection that is new, or silent since its last answer."""
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            protocol: Any = connection.protocol
+            poll = getattr(protocol, _POLL, None)
+            if poll is None:  # a new one, on which TLS may have something to say
+                setattr(protocol, _POLL, _make_poll(connection.transport))
+                return connection
+            if not (protocol.should_close or poll(0)):
+                return connection
+            connection.close()
+
+
+_POLL: Final = "paycollect_poll"
+
+
+def _make_poll(transport: asyncio.BaseTransport | None) -> Callable[[int], object]:
+    """Make a function that asks the system whether there are bytes, or an end, to be read.
+
+    The loop may not have got to them yet.
+    """
+    socket = None if transport is None else transport.get_extra_info("socket")
+    if socket is None:
+        return lambda _: False
+    if not hasattr(select, "poll"):  # pragma: no cover  Windows, where select takes any handle
+        return lambda wait: select.select([socket], [], [], wait)[0]
+    poll = select.poll()
+    poll.register(socket, select.POLLIN)
+    return poll.poll
+
+
+class _HeldResponse(aiohttp.ClientResponse):
+    """A response that keeps its connection from others until it is released or closed.
+
+    aiohttp's own gives it back as soon as the last byte is there: before anybody has seen whether
+    it was the answer to this request.
+    """
+
+    def _response_eof(self) -> None:
+        pass
+
+
+def _judge(response: aiohttp.ClientResponse, body: bytes, read: Callable[[Response], T]) -> T:
+    """Read an answer; where it may not be ours, the connection is not used again."""
+    answer = Response(status=response.status, body=body, headers=response.headers)
+    try:
+        return read(answer)
+    except PayCollectError as error:
+        if not isinstance(error, ApiError) or answer.is_foreign:
+            _hang_up(response)
+        raise
+    finally:
+        response.release()
+
+
+def _hang_up(response: aiohttp.ClientResponse) -> None:
+    response.close()
+    # A session that was lent has given the connection back already.
+    protocol = getattr(response, "_protocol", None)
+    if protocol is not None:
+        protocol.close()
+
+
+class _TooLargeError(Exception):
+    pass
 
 
 async def _read_on(
@@ -206,12 +290,7 @@ async def _read_on(
         pieces.append(piece)
         size += len(piece)
         if size > LARGEST_BODY:
-            response.close()
-            raise DecodeError(f"the provider's answer is larger than {LARGEST_BODY} bytes")
-
-
-def _is_closed(http: aiohttp.ClientSession) -> bool:
-    return http.closed
+            raise _TooLargeError
 
 
 def _pool_size(http: aiohttp.ClientSession) -> int:
@@ -230,12 +309,27 @@ def _reason(error: BaseException) -> str:
         return "the TLS certificate or handshake was not accepted"
     if isinstance(error, aiohttp.ClientPayloadError):
         return "it was cut off"
+    if isinstance(getattr(error, "os_error", None), ConnectionRefusedError):
+        return "connection refused"
     return type(error).__name__
 
 
 def _lost(request: Request[T], why: str) -> ResponseLostError:
     asked = f"{request.method} {request.template or request.path}"
     return ResponseLostError(f"the answer to {asked} was lost: {why}")
+
+
+def _clash(http: aiohttp.ClientSession, error: Exception) -> ConnectError | None:
+    """Recognise aiohttp's refusal to send both the token and what .netrc has for the host."""
+    if not (http.trust_env and isinstance(error, ValueError) and "AUTHORIZATION" in str(error)):
+        return None
+    problem = ConnectError(
+        "nothing was sent: the aiohttp session that was lent reads .netrc (trust_env), and its"
+        " entry for this host cannot go with the access token; remove the entry, or lend a session"
+        " without trust_env"
+    )
+    problem.is_retryable = False
+    return problem
 
 
 def to_limits(timeout: Timeout | aiohttp.ClientTimeout | float) -> Limits:

@@ -1,12 +1,11 @@
 """The provider's API as pure functions: one per endpoint, which gives the `Request` to send.
 
-The law of this room: arguments are checked, and answers compared with what was asked. Nothing here
+Invariants: arguments are checked, and answers compared with what was asked. Nothing here
 does I/O.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from json.encoder import encode_basestring as _quote
@@ -15,22 +14,21 @@ from urllib.parse import urlencode
 
 from attrs import define
 
-from paycollect import _validate as check
+from paycollect import _arguments as check
 from paycollect import errors, models
-from paycollect._answers import Request
-from paycollect._convert import (
+from paycollect._api.answers import Request
+from paycollect._api.decode import (
     JsonObject,
     structure,
     structure_items,
     structure_object,
     structure_page,
 )
+from paycollect._json import write
 from paycollect.models import JsonValue
 
 LARGEST_PAGE: Final = 100
 """Entries per page at most (provider docs: collections/list)."""
-
-_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode
 
 
 def authenticate(app_id: str, secret_key: str) -> Request[JsonObject]:
@@ -39,15 +37,15 @@ def authenticate(app_id: str, secret_key: str) -> Request[JsonObject]:
     return Request(
         method="POST",
         path="/auth/token",
-        body=_encode(document).encode(),
+        body=write(document).encode(),
         decode=structure_object,
-        authorized=False,
+        for_token=True,
     )
 
 
 def refresh() -> Request[JsonObject]:
     """Ask for a new token by the present one (provider docs: auth/refresh)."""
-    return Request(method="POST", path="/auth/refresh", decode=structure_object)
+    return Request(method="POST", path="/auth/refresh", decode=structure_object, for_token=True)
 
 
 def revoke() -> Request[JsonObject]:
@@ -55,7 +53,7 @@ def revoke() -> Request[JsonObject]:
     return Request(method="POST", path="/auth/revoke", decode=structure_object)
 
 
-@define(kw_only=True)
+@define(kw_only=True, eq=False, repr=False)
 class Order:
     """What a checkout is for: the part of a create by which an existing one is recognised."""
 
@@ -70,6 +68,24 @@ class Order:
             and other.amount == self.amount
             and other.currency == self.currency
         )
+
+
+class UnnamedOrderError(errors.ResponseLostError):
+    """An answer to a create that does not say which order it is about.
+
+    The order id is echoed "if provided" (provider docs: collections/create), so this may be ours,
+    or a stray answer about another order of the same amount: only a look-up can tell.
+    """
+
+    def __init__(self, checkout: models.Checkout) -> None:
+        super().__init__(
+            "the provider's answer does not name its order, and the order was not found: taken for"
+            " a stray answer, and not used"
+        )
+        self.checkout = checkout
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.checkout,), self.__dict__
 
 
 def create_collection(
@@ -95,12 +111,18 @@ def create_collection(
         text += f',"metadata":{check.document(metadata, "metadata")}'
 
     def decode(data: JsonValue) -> models.Checkout:
+        is_named = True
         if type(data) is dict and data.get("orderId") is None:
-            data["orderId"] = order.order_id  # echoed "if provided" (docs: collections/create)
+            is_named, data["orderId"] = False, order.order_id
         checkout = structure(data, models.Checkout)
         if not order.matches(checkout):
             raise _stray("an order other than the one it was asked for")
-        refuse_insecure(checkout.checkout_url)
+        url = checkout.checkout_url
+        is_plain = check.is_plain_url_with(url, checkout.collection_id)
+        if not (is_plain and url.startswith("https://")):
+            refuse_insecure(url)
+        if not is_named:
+            raise UnnamedOrderError(checkout)
         return checkout
 
     return Request(
@@ -127,6 +149,7 @@ def get_collection(collection_id: str) -> Request[models.Collection]:
         method="GET",
         path="/collections/" + check.path_id(collection_id, "collection_id"),
         template="/collections/{id}",
+        collection_id=collection_id,
         decode=decode,
     )
 
@@ -178,6 +201,7 @@ def create_refund(
         method="POST",
         path=f"/collections/{check.path_id(collection_id, 'collection_id')}/refund",
         template="/collections/{id}/refund",
+        collection_id=collection_id,
         body=(text + "}").encode(),
         decode=decode,
         recoverable=True,
@@ -213,6 +237,11 @@ def get_pricing() -> Request[models.Pricing]:
     )
 
 
+def ping() -> Request[None]:
+    """Ask for the least that needs a token: a list that never changes (docs: refunds/reasons)."""
+    return Request(method="GET", path="/refunds/reasons", decode=lambda _: None)
+
+
 def get_webhook_config() -> Request[models.WebhookConfig]:
     """Ask where webhooks go (provider docs: webhooks/configuration)."""
     return Request(
@@ -227,7 +256,7 @@ def update_webhook_config(webhook_url: str | None) -> Request[models.WebhookConf
     return Request(
         method="PUT",
         path="/webhooks",
-        body=_encode({"webhookUrl": webhook_url}).encode(),
+        body=write({"webhookUrl": webhook_url}).encode(),
         decode=lambda data: structure(data, models.WebhookConfig),
     )
 
@@ -250,7 +279,7 @@ def send_test_webhook(event: str) -> Request[models.WebhookTest]:
     return Request(
         method="POST",
         path="/webhooks/test",
-        body=_encode({"event": check.text(event, "event")}).encode(),
+        body=write({"event": check.text(event, "event")}).encode(),
         decode=lambda data: structure(data, models.WebhookTest),
     )
 

@@ -1,14 +1,15 @@
-"""Reading JSON that strangers wrote, and where in the text one of its values stands.
+"""JSON: read strictly, with the place of a value in the text, and written exactly.
 
 The signature covers the exact characters of one value in the document. `read` therefore gives the
 value together with its place, found in the same pass that parsed it: what is checked and what is
 used cannot be two different things.
 
-The law of this room: a text is one JSON object in exactly one reading, or it is refused with
+Invariants: a text is one JSON object in exactly one reading, or it is refused with
 JsonError, in time linear in its length. Refused, because parsers elsewhere may read them otherwise:
 a key that stands twice (also when one of them is spelled with escapes), anything after the end, a
 byte order mark, NaN and infinities, half of a surrogate pair. Refused, because working with them is
-expensive: deep nesting, and numbers far beyond any amount of money.
+expensive: deep nesting, and numbers far beyond any amount of money. What is written is compact JSON
+that says exactly what the value says.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from decimal import (
     Clamped,
     Context,
@@ -28,6 +30,7 @@ from decimal import (
     Subnormal,
     Underflow,
 )
+from json.encoder import encode_basestring
 from json.scanner import make_scanner
 from typing import Any, Final, NoReturn, TypeAlias
 
@@ -53,7 +56,7 @@ def read(text: str, member: str) -> tuple[dict[str, Value], Span]:
         first four.
 
     Raises:
-        JsonError: see the law of this room.
+        JsonError: see the invariants of this room.
 
     """
     members, at, more = _read_head(text)
@@ -103,12 +106,33 @@ def _read_head(text: str) -> tuple[dict[str, Value], int, bool]:
 
 
 def read_value(text: str) -> Value:
-    """Read a text that holds one value and nothing else, under the same law."""
+    """Read a text that holds one value and nothing else, under the same rules."""
     value, at = _scan(text, 0)
     if at != len(text):
         raise JsonError("something follows the end")
     _check(text, value)
     return value
+
+
+def read_object(text: str | bytes) -> dict[str, Value]:
+    """Read a text, or its bytes in UTF-8, that holds one object and nothing else.
+
+    Raises:
+        JsonError: see the invariants of this room.
+
+    """
+    if isinstance(text, bytes):
+        text = _decode(text)
+    members, _ = read(text, "")
+    return members
+
+
+def _decode(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        pass  # this error holds all the bytes: what is raised must not hang on to it
+    raise JsonError("not UTF-8")
 
 
 def _scan(text: str, at: int) -> tuple[Value, int]:
@@ -121,7 +145,7 @@ def _scan(text: str, at: int) -> tuple[Value, int]:
     except RecursionError:
         problem = "nested too deeply"
     except ArithmeticError:
-        problem = "a number out of all proportion"
+        problem = "too large, or too many digits"
     except (ValueError, StopIteration):
         problem = "not valid JSON"
     # Raised out here so that no error of the decoder, which holds the whole text, hangs on to it.
@@ -189,7 +213,7 @@ def _object(pairs: list[tuple[str, Value]]) -> dict[str, Value]:
 
 def _integer(digits: str) -> int:
     if len(digits) > _MOST_INTEGER_DIGITS:
-        raise JsonError("a number out of all proportion")
+        raise JsonError("too large, or too many digits")
     return int(digits)
 
 
@@ -231,3 +255,146 @@ def _scanner(parse_int: Callable[[str], int]) -> Callable[[str, int], tuple[Valu
 # The scanner knows `int` and does without a call of Python for each integer.
 _SCAN: Final = _scanner(int)
 _SCAN_GUARDING: Final = _scanner(_integer)
+
+
+# --- single values: money, instants, texts -----------------------------------------------------
+# A value is exactly what was written, or it is refused; nothing is rounded, cut or guessed. Each
+# function raises ValueError with a sentence that does not show the value, as that may be personal
+# data. (The second argument is the type, which a converter passes along.)
+
+# Far beyond any amount of money, and far below what makes Decimal arithmetic slow: a context that
+# refuses, by its traps, whatever it would have to round.
+_to_money: Final = Context(
+    prec=40,
+    Emin=-24,
+    Emax=24,
+    traps=[Clamped, Inexact, InvalidOperation, Overflow, Rounded, Subnormal, Underflow],
+).create_decimal
+_NAN: Final = Decimal("NaN")
+_PLAIN_NUMBER: Final = re.compile(r"-?[0-9]{1,30}(?:\.[0-9]{1,18})?", re.ASCII)
+
+
+def money(value: object, _: object = None) -> Decimal:
+    """Read an amount: a JSON number, or a plain decimal text as on the provider's older pages.
+
+    JSON must have been read with `parse_float=Decimal`; a float is refused, as is a bool.
+    """
+    if type(value) is str and _PLAIN_NUMBER.fullmatch(value):
+        value = Decimal(value)
+    if type(value) is not Decimal and type(value) is not int:
+        raise ValueError("expected a number")
+    try:
+        number = _to_money(value)
+    except ArithmeticError:
+        number = _NAN
+    if number.is_finite():
+        return number
+    raise ValueError("too large, or too many digits")
+
+
+def instant(value: object, _: object = None) -> datetime:
+    """Read an ISO 8601 instant, as an aware datetime in UTC.
+
+    The provider writes "+00:00" on some pages and "Z" on others; a text without a zone is read as
+    UTC, which is the only zone that its pages show.
+    """
+    if type(value) is not str or len(value) < len("2026-01-08T11:30"):
+        raise ValueError("expected an ISO 8601 instant")
+    try:
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is UTC:
+            return moment
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError("expected an ISO 8601 instant") from None
+
+
+def text(value: object, _: object = None) -> str:
+    """Read a text: only a JSON string will do."""
+    if type(value) is not str:
+        raise ValueError("expected a text")
+    return value
+
+
+# --- writing -----------------------------------------------------------------------------------
+
+
+class Style:
+    """How to write what JSON leaves open.
+
+    Attributes:
+        text: writes a string, with its quotes.
+        number: writes a number.
+        arrays: whether an object whose keys are "0", "1", ... becomes a list, as a PHP array does.
+
+    """
+
+    __slots__ = ("arrays", "number", "text")
+
+    def __init__(
+        self,
+        text: Callable[[str], str],
+        number: Callable[[float | Decimal], str],
+        *,
+        arrays: bool = False,
+    ) -> None:
+        self.text = text
+        self.number = number
+        self.arrays = arrays
+
+
+def plain_number(number: float | Decimal) -> str:
+    """Write a number with all its digits: a Decimal as it is written ("25.00"), without exponent.
+
+    Raises:
+        ValueError: NaN or an infinity.
+
+    """
+    if not isinstance(number, Decimal):
+        return json.dumps(number, allow_nan=False)
+    if not number.is_finite():
+        raise ValueError("JSON has no NaN and no Infinity")
+    # Far from any amount the zeros of an exponent are not spelled out: they could fill the memory.
+    return f"{number:f}" if abs(number.adjusted()) <= _MOST_ZEROS else str(number)
+
+
+_MOST_ZEROS: Final = 40
+EXACT: Final = Style(encode_basestring, plain_number)
+"""Compact, letters unescaped, numbers as they are."""
+
+
+def write(value: object, style: Style = EXACT) -> str:
+    """Write a value as compact JSON, members in the order they have.
+
+    Raises:
+        ValueError: a number that the style has no text for (NaN).
+        TypeError: a value that JSON does not know.
+
+    """
+    if isinstance(value, str):
+        return style.text(value)
+    if value is None or value is True or value is False:
+        return _WORDS[value]
+    if isinstance(value, (int, float, Decimal)):
+        return style.number(value)
+    if isinstance(value, dict) or isinstance(value, Mapping):  # noqa: SIM101  # a dict is told faster
+        if style.arrays and all(key == str(index) for index, key in enumerate(value)):
+            return _write_list(value.values(), style)
+        members = [f"{_key(name, style)}:{write(member, style)}" for name, member in value.items()]
+        return "{" + ",".join(members) + "}"
+    if isinstance(value, (list, tuple)):
+        return _write_list(value, style)
+    raise TypeError(f"JSON has no {type(value).__name__}")
+
+
+def _write_list(values: Iterable[object], style: Style) -> str:
+    return "[" + ",".join([write(value, style) for value in values]) + "]"
+
+
+def _key(key: object, style: Style) -> str:
+    if isinstance(key, str):
+        return style.text(key)
+    raise TypeError("the keys of a JSON object are texts")
+
+
+_WORDS: Final = {None: "null", True: "true", False: "false"}

@@ -1,6 +1,6 @@
-"""Who may go, and who has waited too long: the two kinds of waiting that a busy client needs.
+"""Whose turn it is, and whose time is up: the two kinds of waiting that a busy client needs.
 
-The law of this room: both cost next to nothing for a call that does not have to wait.
+Invariants: both cost next to nothing for a call that does not have to wait.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections import deque
 Task = asyncio.Task[object]
 
 
-class Gate:
-    """A waiting line in front of the connection pool: first come, first served.
+class FairQueue:
+    """The waiting line in front of the connection pool: first come, first served.
 
     aiohttp's own pool does not queue fairly, and a call that waits in it already holds its built
     request (10 to 15 KB).
@@ -55,9 +55,9 @@ class Gate:
 class Interrupter:
     """Cancels tasks on our own behalf, and tells that from anybody else's cancellation.
 
-    A task enters and leaves. In between it catches CancelledError and asks `took`: True means that
-    the cancellation was ours alone, and is taken back, so that an error can be raised instead (as
-    asyncio.timeout does it).
+    A task enters and leaves. In between it catches CancelledError and asks `take_back`: True means
+    that the cancellation was ours alone, so that an error can be raised instead (as asyncio.timeout
+    does it).
     """
 
     __slots__ = ("_entered", "_interrupted")
@@ -87,38 +87,36 @@ class Interrupter:
         for task in self._entered:
             self.interrupt(task)
 
-    def took(self, task: Task) -> bool:
-        """Tell whether the task was cancelled by `interrupt` and by nobody else."""
+    def take_back(self, task: Task) -> bool:
+        """Take an interruption back; tell whether nobody else has cancelled the task."""
         if task not in self._interrupted:
             return False
         self._interrupted.discard(task)
         return task.uncancel() <= self._entered[task]
 
 
-class Watch:
+class Deadlines(Interrupter):
     """One timer that interrupts whatever takes too long, instead of two for every request.
 
     aiohttp's own limits set a timer for the whole request and one for each piece that it reads:
     a tenth of what a request costs. Here the next moment is set once for all who wait.
     """
 
-    __slots__ = ("_due", "_interrupter", "_loop", "_timer", "_timer_at")
+    __slots__ = ("_due", "_loop", "_timer", "_timer_at", "now")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
         self._loop = loop
-        self._interrupter = Interrupter()
+        self.now = loop.time
+        """Gives the loop's time, in seconds."""
         self._due: dict[Task, float] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
 
-    def now(self) -> float:
-        """Give the loop's time, in seconds."""
-        return self._loop.time()
-
     def limit(self, task: Task, due: float) -> None:
         """Let a task go on until a moment of the loop's time; replaces its earlier limit."""
         if task not in self._due:
-            self._interrupter.enter(task)
+            self._entered[task] = task.cancelling()
         self._due[task] = due
         if due < self._timer_at:
             self._set(due)
@@ -126,11 +124,9 @@ class Watch:
     def release(self, task: Task) -> None:
         """Let a task go on for as long as it likes."""
         self._due.pop(task, None)
-        self._interrupter.leave(task)
-
-    def took(self, task: Task) -> bool:
-        """Tell whether a CancelledError in the task means that its time was up."""
-        return self._interrupter.took(task)
+        self._entered.pop(task, None)
+        if task in self._interrupted:
+            self.leave(task)
 
     def stop(self) -> None:
         """Stop the timer."""
@@ -141,14 +137,14 @@ class Watch:
     def _set(self, due: float) -> None:
         self.stop()
         if due < float("inf"):
-            self._timer = self._loop.call_at(due, self._ring)
+            self._timer = self._loop.call_at(due, self._interrupt_late)
             self._timer_at = due
 
-    def _ring(self) -> None:
+    def _interrupt_late(self) -> None:
         self._timer, self._timer_at = None, float("inf")
         now = self._loop.time()
         for task, due in self._due.items():
             if due <= now:
                 self._due[task] = float("inf")
-                self._interrupter.interrupt(task)
+                self.interrupt(task)
         self._set(min(self._due.values(), default=float("inf")))

@@ -3,7 +3,7 @@
 The provider adds `?batch=<collection id>&status=<state>` to the callback URL (provider docs:
 collections, "callback"). Nothing in it is signed: the customer can type what they like.
 
-The law of this room: exactly one clear answer, or a `CallbackError`; and no word for "paid".
+Invariants: exactly one clear answer, or a `CallbackError`; and no word for "paid".
 """
 
 from __future__ import annotations
@@ -11,14 +11,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from typing import Final, Protocol, TypeAlias, cast, runtime_checkable
-from urllib.parse import unquote, unquote_plus
+from urllib.parse import unquote_plus
 
 from attrs import frozen
 
 from paycollect.errors import CallbackError
 from paycollect.status import PaymentStatus
 
-_LONGEST: Final = 128
+_LONGEST_QUERY: Final = 8 * 1024
+# What an id in a path may be made of, and what a state is spelled with. Threat: a careless page
+# that shows them as they are, or puts them into a path; nothing else of the URL comes through.
+_FORMS: Final = {
+    "batch": (re.compile("[A-Za-z0-9_-]{1,64}"), "1 to 64 letters, digits, _ and -"),
+    "status": (re.compile("[A-Za-z_]{1,40}"), "1 to 40 letters and _"),
+}
 _LEADS_TO_PATH: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*+://|/")
 _STATUSES: Final = {status.value: status for status in PaymentStatus}
 
@@ -70,8 +76,9 @@ def parse_callback(source: Source) -> Callback:
     Callback(collection_id='SCI679A1B2C3D4E5', status=<PaymentStatus.COMPLETED: 'COMPLETED'>)
 
     Raises:
-        CallbackError: `batch` or `status` is missing, blank, repeated with another value, longer
-            than 128 characters, or has characters that cannot be printed.
+        CallbackError: `batch` or `status` is missing, repeated with another value, or not of its
+            form: 1 to 64 ASCII letters, digits, `_` and `-`, and 1 to 40 ASCII letters and `_`; or
+            the query is longer than 8 KiB.
         TypeError: the source is none of these.
 
     """
@@ -100,24 +107,20 @@ def _query_of(text: str) -> str:
 
 
 def _from_query(query: str) -> tuple[list[str], list[str]]:
-    """Collect the values of both parameters, decoded as browsers encode them."""
+    """Collect the values of both parameters, decoded as browsers encode them.
+
+    What cannot be decoded (`%zz`, bytes that are not UTF-8) stays as it is or becomes a replacement
+    character: neither has the form of a value.
+    """
+    if len(query) > _LONGEST_QUERY:
+        raise CallbackError(f"the query is longer than {_LONGEST_QUERY} characters")
     found: dict[str, list[str]] = {"batch": [], "status": []}
     for part in query.split("&"):
         name, _, value = part.partition("=")
-        values = found.get(name if name in found else unquote_plus(name))
+        values = found.get(unquote_plus(name))
         if values is not None:
-            values.append(_decode(value))
+            values.append(unquote_plus(value))
     return found["batch"], found["status"]
-
-
-def _decode(value: str) -> str:
-    if "%" not in value:
-        return value.replace("+", " ")
-    try:
-        return unquote(value.replace("+", " "), errors="strict")
-    except UnicodeDecodeError:
-        problem = "a parameter is not UTF-8"
-    raise CallbackError(problem)
 
 
 def _values(source: Mapping[str, object], name: str) -> Iterable[object]:
@@ -140,10 +143,9 @@ def _single(name: str, values: Iterable[object]) -> str:
         if count and value != chosen:
             raise CallbackError(f"{name}: given more than once")
         chosen = value
-    if not chosen or chosen.isspace():
+    if not chosen:
         raise CallbackError(f"{name}: missing")
-    if len(chosen) > _LONGEST:
-        raise CallbackError(f"{name}: longer than {_LONGEST} characters")
-    if not chosen.isprintable():
-        raise CallbackError(f"{name}: has characters that cannot be printed")
+    form, words = _FORMS[name]
+    if not form.fullmatch(chosen):
+        raise CallbackError(f"{name}: expected {words}")
     return chosen
