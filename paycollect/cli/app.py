@@ -1,15 +1,33 @@
-"""The whole command line, with typer and rich; one room below for each group of commands."""
+"""The whole command line, with typer and rich; one room for each group of commands.
+
+A new command is a function with `@commands.command` in one of the rooms; a new room is also named
+here.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+import inspect
+import sys
+from shutil import get_terminal_size
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
 from paycollect import __version__
-from paycollect.cli import doctor, local, payments, show, webhooks
-from paycollect.cli.exits import Exit
-from paycollect.cli.options import end
+from paycollect.cli import (
+    cashier_desk,
+    demo,
+    doctor,
+    payments,
+    refunds,
+    sandbox,
+    show,
+    webhook_config,
+    webhooks,
+)
+from paycollect.cli.command import DELIVERY, PAYMENTS, RECEIVING, Commands, end
+from paycollect.cli.exits import About, Exit, Trouble
+from paycollect.cli.run import fail, log_to_stderr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,14 +35,15 @@ if TYPE_CHECKING:
 EPILOG: Final = (
     "Exit codes: 0 done; 1 the answer is no (not paid, not genuine, not found); 2 wrong usage or a"
     " missing setting; 3 the provider refused; 4 no clear answer, so that a write may have taken"
-    " effect; 130 Ctrl-C.\n\nSettings come from the environment: PAYCOLLECT_APP_ID,"
+    " effect; 5 done, but the result could not be written; 6 nothing was sent, as the provider was"
+    " not reached; 130 Ctrl-C.\n\nSettings come from the environment: PAYCOLLECT_APP_ID,"
     " PAYCOLLECT_SECRET_KEY, PAYCOLLECT_BASE_URL, PAYCOLLECT_WEBHOOK_SECRET."
 )
+_VERBOSE: Final = "--verbose"
+_WIDE: Final = 80
 
-app: Final = typer.Typer(
+app: Final = Commands(
     name="paycollect",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -32,12 +51,27 @@ app: Final = typer.Typer(
 
 def main(argv: Sequence[str]) -> int:
     """Carry out a command line; return its exit code."""
-    code: object = Exit.OK
+    log_to_stderr(_VERBOSE in argv)
+    # In a narrow window the panels would cut the names of options off.
+    app.rich_markup_mode = "rich" if get_terminal_size().columns >= _WIDE else None
+    given = [argument for argument in argv if argument != _VERBOSE]
     try:
-        app(list(argv), prog_name="paycollect")
-    except SystemExit as end_of_command:
-        code = end_of_command.code
+        code = app(given, prog_name="paycollect", standalone_mode=False)
+    except typer.TyperException as error:
+        return _wrong_usage(error, as_json="--json" in argv)
     return code if isinstance(code, int) else Exit.OK
+
+
+def _wrong_usage(error: typer.TyperException, *, as_json: bool) -> Exit:
+    what = error.format_message().strip()
+    if not what:  # nothing was asked for: the help is shown already
+        return Exit.USAGE
+    if what.startswith("Usage: "):  # the same, in a narrow window
+        sys.stdout.write(f"{what}\n")
+        return Exit.USAGE
+    context = getattr(error, "ctx", None)
+    about = About(command="paycollect" if context is None else context.command_path)
+    return fail(Trouble(what, "yours", about.help, Exit.USAGE), as_json=as_json)
 
 
 def _show_version(wanted: bool) -> None:
@@ -49,9 +83,14 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def _root(
     *,
-    _: Annotated[
+    _version: Annotated[
         bool,
-        typer.Option("--version", help="Show it.", callback=_show_version, is_eager=True),
+        typer.Option(
+            "--version", help="Show which release this is.", callback=_show_version, is_eager=True
+        ),
+    ] = False,
+    _verbose: Annotated[
+        bool, typer.Option(_VERBOSE, help="Show what is logged; goes after any command, too.")
     ] = False,
 ) -> None:
     """Payments: try them, create them, look after them."""
@@ -63,42 +102,52 @@ def _demo(
         Literal["lost-answer"] | None, typer.Option(help="Let something go wrong.")
     ] = None,
 ) -> None:
-    """Watch one payment, from the order to the proof, on this machine: no network, no account."""
-    end(local.demo(by_hand=by_hand, lost_answer=fault is not None))
+    """Watch a shop deliver once, though it is killed: on this machine, no network, no account."""
+    end(demo.command(by_hand=by_hand, lost_answer=fault is not None))
 
 
-def _sandbox(
-    *,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any.")] = local.DEFAULT_PORT,
-    webhook_secret: Annotated[
-        str, typer.Option(help="What webhooks are signed with; guards nothing.")
-    ] = local.WEBHOOK_SECRET,
-    time_scale: Annotated[float, typer.Option(min=0, help="Sandbox seconds per real second.")] = 1,
-    shapes: Annotated[local.Shapes, typer.Option(help="Form of the data.")] = "events",
-    scheme: Annotated[local.Scheme, typer.Option(help="Recipe of the signature.")] = "raw",
-    envelope: Annotated[local.Envelope, typer.Option(help="Form of the envelope.")] = "3.0",
-) -> None:
-    """Run the provider on this machine: its API, its checkout page and its webhooks."""
-    end(
-        local.sandbox(
-            port=port,
-            webhook_secret=webhook_secret,
-            time_scale=time_scale,
-            shapes=shapes,
-            scheme=scheme,
-            envelope=envelope,
+def _sandbox(*, quiet: bool, **given: Any) -> None:
+    """Run the provider on this machine: its API, its checkout page and its webhooks.
+
+    It tells what happens, one line each: who asked what, which webhook went where.
+    """
+    end(sandbox.command(given, quiet=quiet))
+
+
+def _add_sandbox() -> None:
+    """Give the command its options; Typer reads them from a signature."""
+    parameters = [
+        inspect.Parameter(
+            choice.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=choice.default,
+            annotation=Annotated[
+                choice.kind, typer.Option(metavar=choice.metavar or None, help=choice.help)
+            ],
         )
+        for choice in sandbox.CHOICES
+    ]
+    quiet = inspect.Parameter(
+        "quiet",
+        inspect.Parameter.KEYWORD_ONLY,
+        default=False,
+        annotation=Annotated[bool, typer.Option("--quiet", help=sandbox.QUIET)],
     )
+    signature = inspect.Signature([*parameters, quiet])
+    _sandbox.__signature__ = signature  # type: ignore[attr-defined]  # read by inspect
+    _sandbox.__annotations__ = {name: p.annotation for name, p in signature.parameters.items()}
+    app.command("sandbox", rich_help_panel=_TRY)(_sandbox)
 
 
 _TRY: Final = "Try it: no network, no account, no extra"
-_PAYMENTS: Final = "Payments"
-_RECEIVING: Final = "Webhooks and callbacks"
 app.command("demo", rich_help_panel=_TRY)(_demo)
-app.command("sandbox", rich_help_panel=_TRY)(_sandbox)
-app.add_typer(payments.checkout, name="checkout", rich_help_panel=_PAYMENTS)
-app.command("refund", rich_help_panel=_PAYMENTS)(payments.refund)
-app.command("wait", rich_help_panel=_PAYMENTS)(payments.wait)
-app.command("doctor", rich_help_panel=_PAYMENTS)(doctor.doctor)
-app.add_typer(webhooks.webhook, name="webhook", rich_help_panel=_RECEIVING)
-app.command("callback", rich_help_panel=_RECEIVING)(webhooks.callback)
+_add_sandbox()
+app.add_typer(payments.checkout, name="checkout", rich_help_panel=PAYMENTS)
+app.add_typer(refunds.refund, name="refund", rich_help_panel=PAYMENTS)
+app.add_typer(payments.commands)
+app.add_typer(refunds.commands)
+app.add_typer(doctor.commands)
+app.add_typer(webhooks.webhook, name="webhook", rich_help_panel=RECEIVING)
+webhooks.webhook.add_typer(webhook_config.config, name="config")
+app.add_typer(webhooks.commands)
+app.add_typer(cashier_desk.desk, name="cashier", rich_help_panel=DELIVERY)

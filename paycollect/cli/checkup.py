@@ -1,17 +1,21 @@
-"""What the doctor looks at; each look gives findings, and none stops the others.
+"""What the doctor looks at, one thing after the other.
 
-The law of this room: a finding names settings, hosts and states, and never a secret or what may
-hold one, such as the address of a proxy.
+Invariants: a finding names settings, hosts and states, and never a secret or what may hold one,
+such as the address of a proxy. One cause is told once: what could only find it again is skipped,
+and the finding says so.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import shlex
 import ssl
 import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 from urllib.request import getproxies
@@ -21,21 +25,26 @@ from attrs import frozen
 
 from paycollect.cli import endpoint, samples
 from paycollect.cli.exits import trouble
-from paycollect.errors import PayCollectError
+from paycollect.errors import DecodeError, PayCollectError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
+    from paycollect.cli.endpoint import Reply
     from paycollect.session import SessionManager
 
-State: TypeAlias = Literal["ok", "warning", "wrong"]
+State: TypeAlias = Literal["ok", "warning", "wrong", "skipped"]
 
 _CONNECT_SECONDS: Final = 10.0
 # A Date header has whole seconds; beyond a minute, ages and expiries are told wrongly.
-_SMALL_SKEW: Final = 5.0
-_LARGE_SKEW: Final = 60.0
+SMALL_SKEW: Final = 5.0
+LARGE_SKEW: Final = 60.0
 _CERTIFICATE_DAYS: Final = 14
 _FORGERY_ANSWER: Final = 401
+_NOT_THERE: Final = frozenset({404, 405, 410})
+_API_PATH: Final = "/api/v3"
+_OTHERS: Final = 0o077
 
 
 @frozen(kw_only=True)
@@ -49,40 +58,98 @@ class Finding:
 
 
 async def examine(
-    pay: SessionManager, base_url: str, webhook_url: str | None, secret: str | None
+    pay: SessionManager,
+    base_url: str,
+    *,
+    webhook_url: str | None,
+    secret: str | None,
+    token_file: Path | None = None,
 ) -> AsyncIterator[Finding]:
     """Look at everything, one after the other."""
-    yield await tls(base_url)
     yield proxies(getproxies())
-    yield await clock(base_url)
-    yield await credentials(pay)
-    if webhook_url is None:
+    if token_file is not None:
+        yield tokens(token_file)
+    at_api = True
+    async for finding in api(pay, base_url):
+        yield finding
+        at_api = at_api and finding.state != "wrong"
+    if webhook_url is None and at_api:
         webhook_url, finding = await configuration(pay)
         yield finding
     if webhook_url is not None:
-        yield await forged(webhook_url)
-        yield await genuine(webhook_url, secret)
+        async for finding in webhooks(webhook_url, secret):
+            yield finding
+    elif not at_api:
+        text = "not looked at, as the API could not be asked where they go"
+        advice = "--webhook-url examines an endpoint all the same"
+        yield Finding(subject="webhooks", state="skipped", text=text, advice=advice)
 
 
-async def tls(base_url: str) -> Finding:
-    """Look at the connection to the API."""
+async def api(pay: SessionManager, base_url: str) -> AsyncIterator[Finding]:
+    """Look at the way to the API, and at what it says; stop where nothing more can be learnt."""
+    yield address(base_url)
+    reached = await connection(base_url)
+    yield reached
+    if reached.state == "wrong":
+        text = "not looked at, as there is no connection"
+        yield Finding(subject="clock", state="skipped", text=text)
+        yield Finding(subject="credentials", state="skipped", text=text)
+        return
+    yield await clock(base_url)
+    yield await credentials(pay, base_url)
+
+
+def address(base_url: str) -> Finding:
+    """Look at the base URL, which is easily given without its path."""
+    if urlsplit(base_url).path.rstrip("/").endswith(_API_PATH):
+        return Finding(subject="base URL", state="ok", text=base_url)
+    return Finding(
+        subject="base URL",
+        state="warning",
+        text=f"{base_url}: it does not end with {_API_PATH}, as the provider's does",
+        advice=_with_path(base_url),
+    )
+
+
+def _with_path(base_url: str) -> str:
+    return f"set PAYCOLLECT_BASE_URL={base_url.rstrip('/')}{_API_PATH}"
+
+
+async def connection(base_url: str) -> Finding:
+    """Connect to the API."""
     parts = urlsplit(base_url)
-    if parts.scheme != "https":
-        return Finding(subject="connection", state="ok", text=f"{parts.netloc}: loopback, no TLS")
+    host, secure = parts.hostname or "", parts.scheme == "https"
+    port = parts.port or (443 if secure else 80)
     try:
         async with asyncio.timeout(_CONNECT_SECONDS):
-            version, until = await _handshake(parts.hostname or "", parts.port or 443)
+            if secure:
+                return _certificate(parts.netloc, *await _handshake(host, port))
+            _, writer = await asyncio.open_connection(host, port)
+            await _close(writer)
     except ssl.SSLError as error:
-        problem = f"TLS was refused: {error.reason}"
+        problem = endpoint.why(error)
         advice = "is there a proxy that breaks TLS up? SSL_CERT_FILE names whom you trust"
     except OSError as error:  # asyncio's TimeoutError is one
-        problem = f"no connection ({type(error).__name__})"
+        problem = f"no connection: {endpoint.why(error)}"
         advice = "check PAYCOLLECT_BASE_URL, name resolution and the firewall"
     else:
-        return _certificate(parts.netloc, version, until)
+        text = f"{parts.netloc} can be reached; loopback, without TLS"
+        return Finding(subject="connection", state="ok", text=text)
     return Finding(
         subject="connection", state="wrong", text=f"{parts.netloc}: {problem}", advice=advice
     )
+
+
+def tokens(path: Path) -> Finding:
+    """Look at a file for tokens: whether it can be kept, and who else could read it."""
+    folder = path.absolute().parent
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        text, advice = f"{folder} is no folder that can be written to", "make it, or choose another"
+    elif path.exists() and os.name == "posix" and path.stat().st_mode & _OTHERS:
+        text, advice = f"{path} can be read by other users", f"chmod 600 {shlex.quote(str(path))}"
+    else:
+        return Finding(subject="token file", state="ok", text=f"{path} can be kept")
+    return Finding(subject="token file", state="wrong", text=text, advice=advice)
 
 
 async def _handshake(host: str, port: int) -> tuple[str, float]:
@@ -91,9 +158,13 @@ async def _handshake(host: str, port: int) -> tuple[str, float]:
         found = writer.get_extra_info("ssl_object")
         return found.version(), ssl.cert_time_to_seconds(found.getpeercert()["notAfter"])
     finally:
-        writer.close()
-        with contextlib.suppress(OSError):  # the peer may cut it first
-            await writer.wait_closed()
+        await _close(writer)
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(OSError):  # the peer may cut it first
+        await writer.wait_closed()
 
 
 def _certificate(netloc: str, version: str, until: float) -> Finding:
@@ -138,22 +209,27 @@ def compare_clocks(date: str, now: datetime) -> Finding:
         skew = (now - parsedate_to_datetime(date).astimezone(UTC)).total_seconds()
     except (ValueError, OverflowError):
         return Finding(subject="clock", state="warning", text="the API did not tell its time")
-    if abs(skew) <= _SMALL_SKEW:
+    if abs(skew) <= SMALL_SKEW:
         return Finding(subject="clock", state="ok", text="agrees with the API's")
     return Finding(
         subject="clock",
-        state="wrong" if abs(skew) > _LARGE_SKEW else "warning",
+        state="wrong" if abs(skew) > LARGE_SKEW else "warning",
         text=f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the API's",
         advice="synchronise this machine's clock: the ages of webhooks are told by it",
     )
 
 
-async def credentials(pay: SessionManager) -> Finding:
+async def credentials(pay: SessionManager, base_url: str) -> Finding:
     """Get a token, and read something with it."""
     try:
         await pay.get_pricing()
     except PayCollectError as error:
         what, _, advice, _ = trouble(error)
+        no_such_path = (
+            isinstance(error, DecodeError) or getattr(error, "status", 0) == HTTPStatus.NOT_FOUND
+        )
+        if no_such_path and address(base_url).advice:
+            advice = _with_path(base_url)  # what answered is a web server, but not the API
         return Finding(subject="credentials", state="wrong", text=what, advice=advice)
     return Finding(subject="credentials", state="ok", text="accepted, and allowed to read")
 
@@ -173,9 +249,26 @@ async def configuration(pay: SessionManager) -> tuple[str | None, Finding]:
     return config.webhook_url, Finding(subject="webhooks", state="ok", text=text)
 
 
-async def forged(webhook_url: str) -> Finding:
-    """Send the endpoint an event that nobody signed; it must answer with 401."""
-    reply = await endpoint.post(webhook_url, samples.body("", forged=True))
+async def webhooks(url: str, secret: str | None) -> AsyncIterator[Finding]:
+    """Send the endpoint a forged event, then a genuine one, unless the first says enough."""
+    reply = await endpoint.post(url, samples.body("", forged=True))
+    if reply.status is None or reply.status in _NOT_THERE:
+        yield _not_there(url, reply)
+        return
+    yield forged(reply)
+    yield await genuine(url, secret)
+
+
+def _not_there(url: str, reply: Reply) -> Finding:
+    if reply.status is None:
+        advice = "start your service, and check that its URL can be reached from here"
+    else:
+        advice = "check the path of the URL, and that it takes POST"
+    return Finding(subject="endpoint", state="wrong", text=f"{url}: {reply}", advice=advice)
+
+
+def forged(reply: Reply) -> Finding:
+    """Judge the answer to an event that nobody signed; it must be 401."""
     if reply.status == _FORGERY_ANSWER:
         return Finding(subject="forgery", state="ok", text=f"refused by your endpoint: {reply}")
     if reply.taken:
@@ -183,21 +276,24 @@ async def forged(webhook_url: str) -> Finding:
         advice = "prove every body with ipn.parse_webhook; anybody can post to this URL"
     else:
         text = f"your endpoint: {reply}, where 401 is expected"
-        advice = "is it running, reachable from here, and the right URL?"
+        advice = "look into the log of your service: it should answer a forged event with 401"
     return Finding(subject="forgery", state="wrong", text=text, advice=advice)
 
 
-async def genuine(webhook_url: str, secret: str | None) -> Finding:
+async def genuine(url: str, secret: str | None) -> Finding:
     """Send the endpoint a genuine test delivery; it must answer with 2xx."""
     if not secret:
         text = "not sent, as PAYCOLLECT_WEBHOOK_SECRET is not set"
         return Finding(subject="test event", state="warning", text=text)
-    reply = await endpoint.post(webhook_url, samples.body(secret))
+    reply = await endpoint.post(url, samples.body(secret))
     if reply.taken:
         return Finding(subject="test event", state="ok", text=f"taken by your endpoint: {reply}")
+    refused = reply.status == _FORGERY_ANSWER
     return Finding(
         subject="test event",
         state="wrong",
         text=f"your endpoint: {reply}, where 2xx is expected",
-        advice="has it the same PAYCOLLECT_WEBHOOK_SECRET as you have here?",
+        advice="has it the same PAYCOLLECT_WEBHOOK_SECRET as you have here?"
+        if refused
+        else "look into the log of your service: it could not handle the event",
     )

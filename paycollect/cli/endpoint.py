@@ -5,13 +5,15 @@ Provider docs: webhooks, delivery.
 
 from __future__ import annotations
 
+import socket
+import ssl
 import time
 from typing import Final
 
 import aiohttp
 from attrs import frozen
 
-from paycollect import _validate as check
+from paycollect import _arguments as check
 
 ANSWER_LIMIT: Final = 10.0
 _ANSWER_SHOWN: Final = 300
@@ -20,12 +22,18 @@ _HEADERS: Final = {"Content-Type": "application/json", "User-Agent": "paycollect
 
 @frozen(kw_only=True)
 class Reply:
-    """What the endpoint answered; `status` is None, and `problem` says why, where it did not."""
+    """What the endpoint answered; `status` is None, and `problem` says why, where it did not.
+
+    Attributes:
+        reached: whether there was a connection, so that the body may have been taken.
+
+    """
 
     status: int | None = None
     seconds: float
     answer: str = ""
     problem: str = ""
+    reached: bool = True
 
     @property
     def taken(self) -> bool:
@@ -46,14 +54,43 @@ async def post(url: str, body: bytes, *, limit: float = ANSWER_LIMIT) -> Reply:
     """
     check.url(url, "URL")
     started = time.monotonic()
-    status, answer, problem = None, "", ""
+    status, answer, problem, reached = None, "", "", True
     try:
         status, answer = await _post(url, body, limit)
     except TimeoutError:
         problem = f"no answer within {limit:g} s"
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        problem = f"no answer ({type(error).__name__})"
-    return Reply(status=status, seconds=time.monotonic() - started, answer=answer, problem=problem)
+        problem = f"no answer: {why(error)}"
+        reached = not isinstance(error, aiohttp.ClientConnectorError)
+    return Reply(
+        status=status,
+        seconds=time.monotonic() - started,
+        answer=answer,
+        problem=problem,
+        reached=reached,
+    )
+
+
+def why(error: BaseException) -> str:
+    """Say in words why there is no connection, or why it ended."""
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(cause, ssl.SSLError):
+        return f"TLS was refused: {cause.reason}"
+    for kind, words in _WORDS.items():
+        if isinstance(cause, kind):
+            return words
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror.lower()
+    return "what came is not HTTP"
+
+
+_WORDS: Final[dict[type[BaseException], str]] = {
+    TimeoutError: "it took too long",
+    ConnectionRefusedError: "connection refused",
+    socket.gaierror: "the host name could not be resolved",
+    ConnectionResetError: "the connection was cut",
+    aiohttp.ServerDisconnectedError: "the connection was cut",
+}
 
 
 async def _post(url: str, body: bytes, limit: float) -> tuple[int, str]:

@@ -1,83 +1,101 @@
-"""Commands about payments: checkout create, get, list and find; refund; wait."""
+"""Commands about payments: checkout create, get, list and find; wait."""
 
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from datetime import date
 from typing import Annotated, Final, Literal
 
 import typer
 
+from paycollect import _arguments as check
 from paycollect.cli import progress, settings, show
-from paycollect.cli.exits import Exit, UsageError
-from paycollect.cli.options import AsJson, CollectionId, end
-from paycollect.cli.run import run
-from paycollect.models import Collection, Page
+from paycollect.cli.command import PAYMENTS, AsJson, CollectionId, Commands, ask, asking, carry_out
+from paycollect.cli.exits import About, CommandError, Exit, UsageError
+from paycollect.errors import DeadlineExceededError, NotFoundError
+from paycollect.models import Collection
 from paycollect.session import SessionManager
 from paycollect.status import PaymentStatus
 
-checkout: Final = typer.Typer(no_args_is_help=True, help="Create and look up checkouts.")
+From = Annotated[str | None, typer.Option("--from", metavar="YYYY-MM-DD", help="From this day on.")]
+To = Annotated[str | None, typer.Option("--to", metavar="YYYY-MM-DD", help="Up to this day.")]
+PageNumber = Annotated[int, typer.Option(metavar="NUMBER", min=1, help="Which page.")]
+Limit = Annotated[
+    int, typer.Option(metavar="NUMBER", min=1, max=100, help="Entries on a page, at most 100.")
+]
+
+checkout: Final = Commands(help="Create and look up checkouts.")
+commands: Final = Commands(panel=PAYMENTS)
 
 
 @checkout.command("create")
 def create(
     *,
-    amount: Annotated[str, typer.Option(help='In USD, such as "25.00".')],
-    order_id: Annotated[str, typer.Option(help="Your own id of the order; unique per app.")],
-    description: Annotated[str, typer.Option(help="Shown to the customer.")],
+    amount: Annotated[str, typer.Option(metavar="USD", help="What it costs, such as 25.00.")],
+    order_id: Annotated[
+        str, typer.Option(metavar="ID", help="Your own id of the order; each can be used once.")
+    ],
+    description: Annotated[
+        str, typer.Option(metavar="TEXT", help="What it is for; the customer sees it.")
+    ],
     callback_url: Annotated[
-        str | None, typer.Option(help="Where the browser returns to after payment.")
+        str | None,
+        typer.Option(metavar="URL", help="Your page that the browser returns to after payment."),
     ] = None,
     webhook_url: Annotated[
-        str | None, typer.Option(help="Where the provider posts the signed notice.")
+        str | None,
+        typer.Option(metavar="URL", help="Your endpoint that is told when it was paid."),
     ] = None,
     metadata: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Kept with it; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Kept with it; can be given more than once."),
     ] = None,
     if_exists: Annotated[
         Literal["raise", "return"],
-        typer.Option(help="What to do if the order id is taken: refuse, or show its checkout."),
+        typer.Option(
+            help="If the order id was used before: refuse (raise), or show its checkout (return)."
+        ),
     ] = "raise",
     as_json: AsJson = False,
 ) -> None:
-    """Create a checkout: where to send the customer to pay.
+    """Create a checkout: a page to send the customer to, who pays there.
 
     Safe to repeat: an order id is never used twice, and a lost answer is looked up.
     """
-    end(
-        settings.ask(
-            lambda pay: pay.create_checkout(
-                amount=amount,
-                order_id=order_id,
-                description=description,
-                callback_url=callback_url,
-                webhook_url=webhook_url,
-                metadata=_pairs(metadata or []),
-                if_exists=if_exists,
-            ),
-            lambda created: show.one(created, as_json=as_json),
-            as_json=as_json,
-        )
+    ask(
+        lambda pay: pay.create_checkout(
+            amount=amount,
+            order_id=order_id,
+            description=description,
+            callback_url=callback_url,
+            webhook_url=webhook_url,
+            metadata=_pairs(metadata or []),
+            if_exists=if_exists,
+        ),
+        lambda created: show.one(created, as_json=as_json),
+        About(order=order_id, writes=True, as_json=as_json),
+        made=lambda made: f"the checkout {made.collection_id} of order {made.order_id} is made",
     )
 
 
 @checkout.command("get")
 def get(collection_id: CollectionId, as_json: AsJson = False) -> None:
-    """Show one collection: the provider's own record."""
-    end(
-        settings.ask(
-            lambda pay: pay.get_collection(collection_id),
-            lambda collection: show.one(collection, as_json=as_json),
-            as_json=as_json,
-        )
+    """Show one collection: the provider's own record of a checkout."""
+    ask(
+        lambda pay: pay.get_collection(collection_id),
+        lambda collection: show.one(collection, as_json=as_json),
+        About(collection=collection_id, as_json=as_json),
     )
 
 
 @checkout.command("find")
 def find(
-    order_id: Annotated[str, typer.Argument(help="Your own id of the order, in full.")],
+    order_id: Annotated[
+        str, typer.Argument(metavar="ORDER_ID", help="Your own id of the order, in full.")
+    ],
     as_json: AsJson = False,
 ) -> None:
-    """Find the collection of exactly this order id; exit code 1 if there is none."""
+    """Show the collection of exactly this order id; exit code 1 if there is none."""
 
     def answer(found: Collection | None) -> Exit:
         if found is not None or as_json:
@@ -85,24 +103,39 @@ def find(
         show.line("There is no collection with this order id.")
         return Exit.NO
 
-    end(settings.ask(lambda pay: pay.find_by_order_id(order_id), answer, as_json=as_json))
+    ask(lambda pay: _find(pay, order_id), answer, About(order=order_id, as_json=as_json))
+
+
+async def _find(pay: SessionManager, order_id: str) -> Collection | None:
+    """Find it in the list, and get the record in full, of which the list shows only a part."""
+    found = await pay.find_by_order_id(order_id)
+    if found is None:
+        return None
+    try:
+        return await pay.get_collection(found.collection_id)
+    except NotFoundError:
+        return found
 
 
 @checkout.command("list")
 def list_(
     *,
-    status: Annotated[str | None, typer.Option(help="Only in this state.")] = None,
-    order_id: Annotated[str | None, typer.Option(help="Only order ids with this in them.")] = None,
-    reference: Annotated[
-        str | None, typer.Option(help="Only references with this in them.")
+    status: Annotated[
+        str | None, typer.Option(metavar="STATE", help="Only in this state, such as PENDING.")
     ] = None,
-    date_from: Annotated[str | None, typer.Option("--from", help="From this day on.")] = None,
-    date_to: Annotated[str | None, typer.Option("--to", help="Up to this day.")] = None,
-    page: Annotated[int, typer.Option(min=1, help="Which page.")] = 1,
-    limit: Annotated[int, typer.Option(min=1, max=100, help="Entries per page.")] = 20,
+    order_id: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Only order ids with this in them.")
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Only references with this in them.")
+    ] = None,
+    date_from: From = None,
+    date_to: To = None,
+    page: PageNumber = 1,
+    limit: Limit = 20,
     as_json: AsJson = False,
 ) -> None:
-    """List collections, a page at a time; days are YYYY-MM-DD."""
+    """List collections, a page at a time, the newest first."""
     filters = {
         "status": status,
         "order_id": order_id,
@@ -112,51 +145,46 @@ def list_(
     }
     given = {name: value for name, value in filters.items() if value is not None}
 
-    def answer(found: Page[Collection]) -> Exit:
-        if as_json:
-            return show.one(found, as_json=True)
-        show.collections(found.items)
-        show.line(f"page {found.page} of {found.total_pages}, {found.total_items} in all", "dim")
-        return Exit.OK
-
-    end(
-        settings.ask(
-            lambda pay: pay.list_collections(page=page, limit=limit, **given),  # type: ignore[arg-type]  # texts only
-            answer,
-            as_json=as_json,
-        )
-    )
-
-
-def refund(
-    collection_id: CollectionId,
-    *,
-    amount: Annotated[str | None, typer.Option(help="In USD; all that can be if absent.")] = None,
-    reason: Annotated[str | None, typer.Option(help="A code, such as CUSTOMER_REQUEST.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether it is meant.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Refund a completed collection, in full or in part: once, ever, and for good."""
-
     def start() -> Coroutine[None, None, Exit]:
-        if not yes and not settings.agreed(f"Refund {amount or 'all'} of {collection_id}?"):
-            show.line("Nothing was refunded.")
-            return _nothing()
-        return settings.asking(
-            lambda pay: pay.create_refund(collection_id, amount=amount, reason=reason),
-            lambda made: show.one(made, as_json=as_json),
+        check_days(date_from, date_to)
+        return asking(
+            lambda pay: pay.list_collections(page=page, limit=limit, **given),  # type: ignore[arg-type]  # texts only
+            lambda found: show.page(found, as_json=as_json),
         )
 
-    end(run(start, as_json=as_json))
+    carry_out(start, About(as_json=as_json))
 
 
+def check_days(first: str | None, last: str | None) -> None:
+    """Refuse a time that ends before it begins.
+
+    Raises:
+        UsageError: it does.
+
+    """
+    try:
+        swapped = first and last and date.fromisoformat(first) > date.fromisoformat(last)
+    except ValueError:
+        return  # the SDK says which of them is no day
+    if swapped:
+        raise UsageError("--from is after --to: no day is in between")
+
+
+@commands.command("wait")
 def wait(
     collection_id: CollectionId,
     *,
-    amount: Annotated[str | None, typer.Option(help="What must have been paid, in USD.")] = None,
-    order_id: Annotated[str | None, typer.Option(help="Of which order; with --amount.")] = None,
+    amount: Annotated[
+        str | None, typer.Option(metavar="USD", help="What must have been paid.")
+    ] = None,
+    order_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="Of which order it must be; with --amount.")
+    ] = None,
     timeout: Annotated[
-        float | None, typer.Option(help="Seconds; as long as a customer can pay if absent.")
+        float | None,
+        typer.Option(
+            metavar="SECONDS", help="How long to wait; as long as a customer can pay if absent."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -165,6 +193,10 @@ def wait(
     def start() -> Coroutine[None, None, Exit]:
         if order_id is not None and amount is None:
             raise UsageError("--order-id needs --amount")
+        if amount is not None:
+            check.amount(amount)
+        if timeout is not None:
+            check.seconds(timeout, "timeout")
         pay = settings.session()
 
         async def command() -> Exit:
@@ -175,7 +207,21 @@ def wait(
 
         return command()
 
-    end(run(start, as_json=as_json))
+    carry_out(start, About(collection=collection_id, as_json=as_json))
+
+
+class NotYetError(CommandError):
+    """No end was seen in the time that was given."""
+
+    fault = "nobody's: the customer may still pay"
+    code = Exit.UNKNOWN
+
+    def __init__(self, message: str, collection_id: str) -> None:
+        super().__init__(message)
+        self.advice = (
+            f"`paycollect wait {collection_id}` goes on waiting; `paycollect checkout get"
+            f" {collection_id}` shows how it stands"
+        )
 
 
 async def _wait(
@@ -185,7 +231,10 @@ async def _wait(
     amount: str | None,
     order_id: str | None,
 ) -> Collection:
-    collection = await progress.wait(pay, collection_id, timeout)
+    try:
+        collection = await progress.wait(pay, collection_id, timeout)
+    except DeadlineExceededError as error:
+        raise NotYetError(str(error.args[0]), collection_id) from None
     if amount is None:
         return collection
     return await pay.confirm(collection_id, expected_amount=amount, order_id=order_id)
@@ -195,7 +244,3 @@ def _pairs(texts: list[str]) -> dict[str, str] | None:
     if not all("=" in text for text in texts):
         raise UsageError("--metadata: NAME=VALUE is needed")
     return dict(text.split("=", 1) for text in texts) or None
-
-
-async def _nothing() -> Exit:
-    return Exit.NO

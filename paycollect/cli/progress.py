@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from paycollect.demo.screen import printable
+from paycollect.cli.terminal import printable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

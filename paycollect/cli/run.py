@@ -5,41 +5,46 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from paycollect.cli.exits import Exit, Trouble, trouble
-from paycollect.demo.screen import Screen
+from paycollect.cli.exits import About, Exit, Trouble, trouble
+from paycollect.cli.streams import OutputError
+from paycollect.cli.terminal import notices, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
-    from typing import TextIO
+
+_NOTHING: Final = About()
 
 
-def run(start: Callable[[], Coroutine[None, None, Exit]], *, as_json: bool = False) -> Exit:
+def run(start: Callable[[], Coroutine[None, None, Exit]], about: About = _NOTHING) -> Exit:
     """Carry out a command, and say what is to be said if it fails.
 
     `start` may ask questions before it returns the coroutine: inside of asyncio.run, Ctrl-C does
     not interrupt a prompt.
     """
-    logging.getLogger("paycollect").addHandler(logging.NullHandler())  # the message says it all
-    return guarded(lambda: asyncio.run(start()), as_json=as_json)
+    return guarded(lambda: asyncio.run(start()), about)
 
 
-def guarded(work: Callable[[], Exit], *, as_json: bool = False) -> Exit:
+def guarded(work: Callable[[], Exit], about: About = _NOTHING) -> Exit:
     """Do what needs no event loop, and say what is to be said if it fails."""
     try:
-        return work()
+        code = work()
+        sys.stdout.flush()
     except KeyboardInterrupt:
-        _screen(sys.stderr).text("Stopped.")
+        notices().text(
+            f"Stopped. {about.look} shows what was done." if about.writes else "Stopped."
+        )
         return Exit.INTERRUPTED
-    except BrokenPipeError:
-        return leave_pipe()
+    except OutputError as lost:
+        return not_written(lost, about)
     except Exception as error:
-        if sys.flags.dev_mode and trouble(error).code is Exit.BUG:
+        found = trouble(error, about)
+        if sys.flags.dev_mode and found.code is Exit.BUG:
             raise
-        return fail(trouble(error), as_json=as_json)
+        return fail(found, as_json=about.as_json)
+    return code
 
 
 def fail(problem: Trouble, *, as_json: bool = False) -> Exit:
@@ -49,21 +54,41 @@ def fail(problem: Trouble, *, as_json: bool = False) -> Exit:
         document = {"error": {"what": what, "fault": fault, "next": advice, "exit_code": code}}
         sys.stderr.write(json.dumps(document) + "\n")
     else:
-        screen = _screen(sys.stderr)
+        screen = notices()
         screen.failed(problem.what)
         screen.fact("fault", problem.fault)
         screen.fact("next", problem.advice)
     return problem.code
 
 
-def leave_pipe() -> Exit:
-    """End quietly when the reader of a pipe (`| head`) has gone.
+def not_written(lost: OutputError, about: About = _NOTHING) -> Exit:
+    """Say that the output could not be written, and whether something was made all the same."""
+    if lost.made:
+        what = f"{lost.made}, but this could not be written: {lost.reason}"
+        advice, code = f"do not repeat it; {about.look} shows it", Exit.MADE_NOT_WRITTEN
+    elif lost.reader_has_gone:
+        return Exit.PIPE_CLOSED
+    else:
+        what = f"the output could not be written: {lost.reason}"
+        advice, code = "make room on the disk, or write it somewhere else", Exit.NOT_WRITTEN
+    return fail(Trouble(what, "of this machine", advice, code), as_json=about.as_json)
 
-    Python docs: signal, "note on SIGPIPE".
-    """
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return Exit.PIPE_CLOSED
+
+class _Handler(logging.Handler):
+    """Writes the log of the SDK to standard error; `logging`'s own keeps the stream of its time."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sys.stderr.write(f"{printable(self.format(record))}\n")
 
 
-def _screen(stream: TextIO) -> Screen:
-    return Screen.on(stream, os.environ)
+def log_to_stderr(wanted: bool) -> None:
+    """Show what the SDK logs, or keep it quiet: the message at the end says what matters."""
+    logger = logging.getLogger("paycollect")
+    for handler in [h for h in logger.handlers if isinstance(h, _Handler)]:
+        logger.removeHandler(handler)
+    logger.addHandler(logging.NullHandler())
+    if wanted:
+        handler = _Handler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.DEBUG)

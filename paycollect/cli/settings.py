@@ -9,19 +9,16 @@ from __future__ import annotations
 import getpass
 import os
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Final, TypeVar
+from typing import Final
 
-from paycollect.cli.exits import Exit, UsageError
-from paycollect.cli.run import run
-from paycollect.demo.screen import Screen
+from paycollect.cli.exits import UsageError
+from paycollect.cli.terminal import notices
 from paycollect.session import BASE_URL, SessionManager
+from paycollect.tokens.store import TokenStore
 
 APP_ID: Final = "PAYCOLLECT_APP_ID"
 SECRET_KEY: Final = "PAYCOLLECT_SECRET_KEY"  # noqa: S105  a name
 WEBHOOK_SECRET: Final = "PAYCOLLECT_WEBHOOK_SECRET"  # noqa: S105  a name
-
-T = TypeVar("T")
 
 _WHAT: Final = {APP_ID: "app id", SECRET_KEY: "secret key", WEBHOOK_SECRET: "webhook secret"}
 
@@ -46,7 +43,7 @@ def base_url() -> str:
     return os.environ.get("PAYCOLLECT_BASE_URL") or BASE_URL
 
 
-def session() -> SessionManager:
+def session(token_store: TokenStore | None = None) -> SessionManager:
     """Make a session manager of the settings.
 
     Raises:
@@ -55,37 +52,11 @@ def session() -> SessionManager:
 
     """
     return SessionManager(
-        app_id=setting(APP_ID), secret_key=setting(SECRET_KEY), base_url=base_url()
+        app_id=setting(APP_ID),
+        secret_key=setting(SECRET_KEY),
+        base_url=base_url(),
+        token_store=token_store,
     )
-
-
-def notices() -> Screen:
-    """Give the screen for what is not the result: progress and errors."""
-    return Screen.on(sys.stderr, os.environ)
-
-
-def ask(
-    question: Callable[[SessionManager], Awaitable[T]],
-    answer: Callable[[T], Exit],
-    *,
-    as_json: bool,
-) -> Exit:
-    """Put a question to the provider, and show the answer; give the exit code."""
-    return run(lambda: asking(question, answer), as_json=as_json)
-
-
-def asking(
-    question: Callable[[SessionManager], Awaitable[T]], answer: Callable[[T], Exit]
-) -> Coroutine[None, None, Exit]:
-    """Read the settings now; put the question when awaited, while a spinner turns."""
-    pay = session()
-
-    async def command() -> Exit:
-        async with pay, notices().waiting("asking the provider"):
-            value = await question(pay)
-        return answer(value)
-
-    return command()
 
 
 def agreed(question: str) -> bool:
@@ -97,6 +68,11 @@ def agreed(question: str) -> bool:
     """
     if not sys.stdin.isatty():
         raise UsageError("--yes is needed where nobody can be asked")
-    sys.stderr.write(f"{question} [y/N] ")
-    sys.stderr.flush()
+    notices().ask(f"{question} [y/N]")
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+def pause(words: str) -> None:
+    """Wait for Enter."""
+    notices().ask(words)
+    sys.stdin.readline()
