@@ -1,6 +1,6 @@
 """What a checkout costs beside a bare aiohttp post, and how the manager behaves under load.
 
-    python benchmarks/request.py [--quick]
+    python -m benchmarks.request [--full] [--json FILE]
 
 Everything is a ratio against a baseline taken interleaved in the same run, as medians over rounds.
 The server is a process of its own, so that CPU time is the client's alone.
@@ -8,10 +8,10 @@ The server is a process of its own, so that CPU time is the client's alone.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import multiprocessing
+import os
 import re
 import statistics
 import subprocess
@@ -25,7 +25,9 @@ from pathlib import Path
 
 import aiohttp
 
+from benchmarks.table import Row, run_alone
 from paycollect import SessionManager
+from paycollect.observe import log
 
 HOST = "127.0.0.1"
 ANSWER = (
@@ -151,12 +153,12 @@ def our_call(pay: SessionManager) -> Call:
     return call
 
 
-async def compare(url: str, *, rounds: int, calls: int) -> None:
-    print("create_checkout / bare aiohttp post + json(), same server, interleaved medians")
-    print(f"  {'in flight':>9}  {'CPU':>6}  {'wall':>6}  {'bare CPU':>9}")
+async def compare(url: str, *, rounds: int, calls: int) -> list[Row]:
+    """Compare a checkout with a bare aiohttp post + json() on the same server."""
+    found = []
     async with aiohttp.ClientSession() as http, manager(url) as pay:
         bare, ours = bare_call(http, url), our_call(pay)
-        for concurrency in (1, 10, 100):
+        for concurrency, goal in ((1, 1.06), (10, 1.06), (100, 1.10)):
             await spend(bare, calls, concurrency)
             await spend(ours, calls, concurrency)
             cpu, wall, floor = [], [], []
@@ -166,10 +168,10 @@ async def compare(url: str, *, rounds: int, calls: int) -> None:
                 cpu.append(our_cpu / bare_cpu)
                 wall.append(our_wall / bare_wall)
                 floor.append(bare_cpu)
-            print(
-                f"  {concurrency:>9}  {statistics.median(cpu):>6.2f}"
-                f"  {statistics.median(wall):>6.2f}  {1e6 * statistics.median(floor):>6.0f} us"
-            )
+            work = f"create_checkout / bare aiohttp post, {concurrency} in flight"
+            note = f"CPU; wall {statistics.median(wall):.2f}, bare {1e6 * min(floor):.0f} us"
+            found.append(Row(work, statistics.median(cpu), goal=goal, note=note))
+    return found
 
 
 def memory(name: str) -> int:
@@ -182,7 +184,7 @@ def memory(name: str) -> int:
     return int(line[1])
 
 
-async def flood(url: str, in_flight: int) -> None:
+async def flood(url: str, in_flight: int) -> list[Row]:
     """Start all calls at once: how long each waits, and what a waiting call holds."""
     async with manager(url) as pay:
         call = our_call(pay)
@@ -198,40 +200,58 @@ async def flood(url: str, in_flight: int) -> None:
         await asyncio.gather(*(one(number) for number in range(in_flight)))
         held = (memory("VmHWM") - before) / in_flight
         quantiles = statistics.quantiles(waits, n=100)
-        print(
-            f"  {in_flight:>9}  {max(waits):>6.2f} s  {quantiles[49]:>6.2f} s"
-            f"  {quantiles[98]:>6.2f} s  {quantiles[98] / quantiles[49]:>9.2f}"
-            f"  {held:>8.1f} KiB"
-        )
+        title = f"{in_flight:,} calls at once, pool of 100"
+        total = f"all of them in {max(waits):.2f} s"
+        return [
+            Row(f"{title}: p99 / p50", quantiles[98] / quantiles[49], goal=2, note=total),
+            Row(f"{title}: memory of a waiting call", held, "KiB", goal=5),
+        ]
 
 
-def floods(url: str, sizes: tuple[int, ...]) -> None:
-    print("\nall at once, pool of 100")
-    titles = ("total", "p50", "p99")
-    print(f"  {'in flight':>9}", *(f"{t:>9}" for t in titles), f" {'p99 / p50':>9} {'a call':>13}")
+def floods(url: str, sizes: tuple[int, ...]) -> Iterator[Row]:
+    context = multiprocessing.get_context("spawn")
     for size in sizes:  # each in a process of its own, as peak memory never goes down
-        process = multiprocessing.get_context("spawn").Process(target=flood_alone, args=(url, size))
+        here, there = context.Pipe()
+        process = context.Process(target=flood_alone, args=(url, size, there))
         process.start()
+        yield from here.recv()
         process.join()
 
 
-def flood_alone(url: str, size: int) -> None:
-    asyncio.run(flood(url, size))
+def flood_alone(url: str, size: int, pipe: Connection) -> None:
+    pipe.send(asyncio.run(flood(url, size)))
 
 
-async def token_path(url: str) -> None:
+async def token_path(url: str) -> list[Row]:
+    """Compare what a call does about its token with the least it could do."""
     async with manager(url) as pay:
         await our_call(pay)(0)
         keeper = pay._engine._keeper
         token = keeper.token
         scope = {"keeper": keeper, "token": token, "now": time.monotonic}
         loops = 200_000
-        peek = min(timeit.repeat("keeper.peek()", globals=scope, number=loops, repeat=5))
+        fresh = min(timeit.repeat("keeper.fresh(now())", globals=scope, number=loops, repeat=5))
         floor = min(timeit.repeat("now() < 1; token", globals=scope, number=loops, repeat=5))
         lock = await lock_cost(loops // 10)
-        print("\ntoken fast path")
-        print(f"  peek() / reading the clock once      {peek / floor:>6.2f}")
-        print(f"  an asyncio.Lock / peek()             {lock / (peek / loops):>6.2f}")
+        return [
+            Row("token that is fresh / reading the clock once", fresh / floor),
+            Row("an asyncio.Lock / token that is fresh", lock / (fresh / loops), better="higher"),
+        ]
+
+
+async def unobserved(url: str) -> list[Row]:
+    """What it costs to ask whether somebody listens, as a share of a call."""
+    async with manager(url) as pay:
+        call = our_call(pay)
+        await call(0)
+        cpu, _ = await spend(call, 300, 1)
+        asked = "engine._is_observed; engine._is_observed or log.isEnabledFor(10); not observers"
+        engine = pay._engine
+        scope = {"engine": engine, "log": log, "observers": engine.observers}
+        loops = 100_000
+        seconds = min(timeit.repeat(asked, globals=scope, number=loops, repeat=5)) / loops
+        note = f"{1e6 * seconds:.2f} us of {1e6 * cpu:.0f} us"
+        return [Row("no observer / create_checkout", seconds / cpu, goal=0.01, note=note)]
 
 
 async def lock_cost(loops: int) -> float:
@@ -243,23 +263,28 @@ async def lock_cost(loops: int) -> float:
     return (time.perf_counter() - start) / loops
 
 
-def imports(rounds: int) -> None:
-    """Time and memory beyond a bare interpreter, as a share of what three packages need."""
+def imports(rounds: int) -> Iterator[Row]:
+    """CPU time and memory beyond a bare interpreter, as a share of what three packages need."""
     code = (
-        "import time; a = time.perf_counter(); {}; b = time.perf_counter();"
+        "import time; a = time.process_time(); {}; b = time.process_time();"
         "print(b - a, open('/proc/self/statm').read().split()[1])"
     )
+    # An editable install is compiled once: where this is forbidden, compiling would be measured.
+    compiled = os.environ | {"PYTHONDONTWRITEBYTECODE": ""}
 
     def measure(statement: str) -> tuple[float, float]:
         output = subprocess.run(
-            [sys.executable, "-c", code.format(statement)], capture_output=True, check=True
+            [sys.executable, "-c", code.format(statement)],
+            capture_output=True,
+            check=True,
+            env=compiled,
         ).stdout.split()
         return float(output[0]), float(output[1])
 
     rows = {
         "aiohttp + attrs + cattrs": "import aiohttp, attrs, cattrs",
         "paycollect": "import paycollect",
-        "paycollect.ipn": "import paycollect.ipn",
+        "paycollect.ipn": "from paycollect.ipn import parse_webhook",
         "paycollect.SessionManager": "from paycollect import SessionManager",
     }
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in ("nothing", *rows)}
@@ -271,23 +296,23 @@ def imports(rounds: int) -> None:
         name: (statistics.median(t for t, _ in runs), statistics.median(m for _, m in runs) - empty)
         for name, runs in taken.items()
     }
-    base_time, base_memory = medians["aiohttp + attrs + cattrs"]
-    print("\nimport, as a share of importing aiohttp + attrs + cattrs")
-    print(f"  {'':<26}  {'time':>6}  {'memory':>6}")
+    base_time, base_memory = medians.pop("aiohttp + attrs + cattrs")
+    goals = {"paycollect.ipn": 0.33, "paycollect.SessionManager": 1.15}
     for name, (seconds, memory) in medians.items():
-        print(f"  {name:<26}  {seconds / base_time:>6.2f}  {memory / base_memory:>6.2f}")
+        note = f"CPU; memory {memory / base_memory:.2f}"
+        title = f"import {name} / aiohttp + attrs + cattrs"
+        yield Row(title, seconds / base_time, goal=goals.get(name), note=note)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds, smaller floods")
-    quick = parser.parse_args().quick
+def rows(full: bool) -> Iterator[Row]:
+    """Measure everything."""
     with provider() as url:
-        asyncio.run(compare(url, rounds=5 if quick else 15, calls=300 if quick else 1000))
-        floods(url, (1_000,) if quick else (1_000, 10_000))
-        asyncio.run(token_path(url))
-    imports(3 if quick else 9)
+        yield from asyncio.run(compare(url, rounds=25 if full else 15, calls=1000 if full else 300))
+        yield from floods(url, (1_000, 10_000) if full else (1_000,))
+        yield from asyncio.run(token_path(url))
+        yield from asyncio.run(unobserved(url))
+    yield from imports(25 if full else 9)
 
 
 if __name__ == "__main__":
-    main()
+    run_alone("request", __doc__, rows)

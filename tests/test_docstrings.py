@@ -18,6 +18,7 @@ import pytest
 import paycollect
 from paycollect import SessionManager
 from paycollect.sandbox import Sandbox
+from tests.cashier.django.world import configured
 
 
 def _modules() -> list[ModuleType]:
@@ -45,7 +46,8 @@ def _documented() -> Iterator[tuple[str, str]]:
                             yield f"{cls.__name__}.{name}", example
 
 
-EXAMPLES = dict(_documented())
+with configured(":memory:"):  # for the modules of the Django app
+    EXAMPLES = dict(_documented())
 
 
 def test_there_are_examples_to_run() -> None:
@@ -69,4 +71,5 @@ async def test_example(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("module", _modules(), ids=lambda module: module.__name__)
 def test_doctests(module: ModuleType) -> None:
     """What a docstring shows after `>>>` is what happens."""
-    assert doctest.testmod(module).failed == 0
+    with configured(":memory:"):
+        assert doctest.testmod(module).failed == 0

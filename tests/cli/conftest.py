@@ -45,6 +45,11 @@ class Terminal:
         return code
 
     @property
+    def said(self) -> str:
+        """What was told on standard error, in one line."""
+        return " ".join(self.err.split())
+
+    @property
     def json(self) -> Any:
         """What was written, as JSON."""
         return json.loads(self.out)

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
+import queue
+import sqlite3
+import sys
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from paycollect import demo, ipn
-from paycollect.demo import NotPaidError, StepFailedError, shop
-from paycollect.demo.payer import read_form
-from paycollect.demo.screen import Screen
-from paycollect.errors import CallbackError, ResponseLostError
-from paycollect.sandbox import Sandbox
-from paycollect.session import SessionManager
+from paycollect.cli import demo, show
+from paycollect.cli.demo import NotPaidError, StepFailedError, shop, story
+from paycollect.cli.demo.payer import Browser, read_form
+from paycollect.cli.demo.process import ShopProcess
+from paycollect.cli.demo.story import Story
+from paycollect.cli.terminal import Screen
+from paycollect.errors import ResponseLostError
+from paycollect.sandbox import Clock, Sandbox, reordered, respond
+from paycollect.sandbox.options import WEBHOOK_SECRET
+from paycollect.testing import sign_webhook
 from tests.cli.conftest import Terminal
 
 
@@ -41,12 +52,16 @@ def test_the_demo_tells_what_was_sent_received_and_proven(terminal: Terminal) ->
     assert terminal("demo") == 0
     for words in (
         "POST /collections",
-        "pay.create_checkout",
+        "cashier.create_checkout",
         "[Pay $25.00]",
-        "ipn.parse_webhook",
+        "webhook_routes",
+        "HTTP 200  COMPLETED, 25.00 USD",
         "the amount altered: HTTP 401",
-        "ipn.parse_callback",
-        "PaymentNotConfirmedError",
+        "cashier.returned",
+        "There is no payment for order",
+        "(kill -9), while it asked the provider",
+        "the order was delivered once, although the shop had died",
+        "noticed by the sweep",
         "What was proven",
     ):
         assert words in terminal.out
@@ -59,7 +74,7 @@ def test_a_lost_answer_is_recovered(terminal: Terminal) -> None:
     assert terminal("demo", "--fault", "lost-answer") == 0
     assert "done, but no answer" in terminal.out
     assert "HTTP 409" in terminal.out
-    assert "recovered=True" in terminal.out
+    assert "a lost answer is looked up, not repeated" in " ".join(terminal.out.split())
     assert terminal.err == ""
 
 
@@ -88,7 +103,8 @@ async def test_a_person_can_pay_by_hand(opened: bool, word: str) -> None:
     stream = Recorder()
     await demo.run(Screen(stream), by_hand=True, show=Person("pay", opened=opened))
     assert f"{word}" in stream.getvalue()
-    assert "says COMPLETED" in stream.getvalue()
+    assert "ended as COMPLETED" in stream.getvalue()
+    assert asyncio.all_tasks() == {asyncio.current_task()}, "something is left running"
 
 
 async def test_a_person_who_declines_ends_the_demo() -> None:
@@ -116,48 +132,30 @@ def test_control_characters_do_not_reach_the_terminal() -> None:
     assert stream.getvalue() == "   ✗ its status is \ufffd[2J\ufffd\n"
 
 
-async def test_nothing_is_left_running() -> None:
-    """No task outlives the demo."""
-    await demo.run(Screen(Recorder()))
-    assert asyncio.all_tasks() == {asyncio.current_task()}
-
-
 async def test_a_refused_webhook_fails_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A webhook that cannot be proven is no success."""
+    """A webhook that cannot be proven is no success, whatever the person's own settings are."""
+    monkeypatch.setenv("PAYCOLLECT_WEBHOOK_SECRET_OLD", WEBHOOK_SECRET)
     monkeypatch.setattr(Sandbox, "webhook_secret", "whsec_another")
-    with pytest.raises(StepFailedError, match="the webhook was refused"):
+    with pytest.raises(StepFailedError, match="the webhook was not taken: HTTP 401"):
         await demo.run(Screen(Recorder()))
 
 
 async def test_an_accepted_forgery_fails_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The demo does not say "refused" of what was not."""
+    """The demo does not say "refused" of what was not: here the secret has been guessed."""
 
-    def careless(body: bytes, *, secret: str) -> ipn.WebhookEvent:
-        assert secret
-        return ipn.parse_unverified(body)
+    def guess(data: Any, _: str) -> bytes:
+        return sign_webhook(data, WEBHOOK_SECRET)
 
-    monkeypatch.setattr(ipn, "parse_webhook", careless)
-    with pytest.raises(StepFailedError, match="not so: the webhook was signed"):
+    monkeypatch.setattr(story, "sign_webhook", guess)
+    with pytest.raises(StepFailedError, match=r"not refused: signed with a guessed secret"):
         await demo.run(Screen(Recorder()))
 
 
-async def test_a_forgery_must_be_answered_with_401(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Any other answer to a forgery fails the demo."""
-    monkeypatch.setattr("paycollect.errors.SignatureError.status_hint", 200)
-    with pytest.raises(StepFailedError, match="forged webhook was not refused"):
-        await demo.run(Screen(Recorder()))
-
-
-async def test_a_callback_that_is_not_understood_fails_the_demo(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The refusal is told."""
-
-    def refuse(_: str) -> ipn.Callback:
-        raise CallbackError("batch: missing")
-
-    monkeypatch.setattr(ipn, "parse_callback", refuse)
-    with pytest.raises(StepFailedError, match="batch: missing"):
+async def test_a_delivery_too_many_fails_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is told as proven is compared."""
+    looked = ShopProcess.parcels
+    monkeypatch.setattr(ShopProcess, "parcels", lambda self, order: 2 * looked(self, order))
+    with pytest.raises(StepFailedError, match="not so: it was delivered once"):
         await demo.run(Screen(Recorder()))
 
 
@@ -167,19 +165,80 @@ def test_a_failed_step_is_told_without_a_traceback(
     """The exit code is not 0, and the message says what failed."""
     monkeypatch.setattr(Sandbox, "webhook_secret", "whsec_another")
     assert terminal("demo") == 1
-    assert "the webhook was refused" in terminal.err
+    assert "the webhook was not taken" in terminal.err
     assert "Traceback" not in terminal.err
 
 
-async def test_the_shop_does_not_say_unpaid_when_it_does_not_know() -> None:
-    """An unknown order, or a lost answer, is neither thanked for nor refused."""
-    async with (
-        SessionManager(app_id="SANDBOX0APP00001", secret_key="k" * 16) as pay,
-        shop.Shop(pay, "whsec_x").open() as merchant,
-    ):
-        url = f"{merchant.url}/return?batch=SCI1&status=COMPLETED"
-        page = await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=5).read())
-    assert b"could not find out yet" in page
+async def test_a_shop_that_does_not_start_says_why() -> None:
+    """The last line that it wrote is told, and nothing of it is left."""
+    with pytest.raises(StepFailedError, match=r"did not start: .*PAYCOLLECT_APP_ID"):
+        async with ShopProcess(Clock(), {"PAYCOLLECT_APP_ID": ""}):
+            pass
+
+
+async def test_a_shop_that_cannot_sell_says_why() -> None:
+    """Nobody is sent to a checkout that is not there."""
+    async with Sandbox() as sandbox:
+        sandbox.faults.next("POST /collections", respond(400))
+        async with ShopProcess(sandbox.clock, demo.settings(sandbox)) as process:
+            browser = Browser()
+            teller = Story(Screen(Recorder()), sandbox=sandbox, shop=process, browser=browser)
+            with pytest.raises(StepFailedError, match="HTTP 503 from the shop: Payment is not"):
+                await teller.tell(lost_answer=False)
+            await browser.aclose()
+            await process.kill()
+            with pytest.raises(StepFailedError, match="does not run"):
+                _ = process.pid
+
+
+class Commands(io.StringIO):
+    """What the shop is told: some lines, and an end when the test is done."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def say(self, line: str) -> None:
+        """Tell it something; "" is the end."""
+        self._lines.put(line)
+
+    def __iter__(self) -> Iterator[str]:  # type: ignore[override]  # a stream that can be waited for
+        return iter(self._lines.get, "")
+
+
+async def test_the_shop_sells_delivers_and_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a part of this process, where it can be looked into."""
+    commands, output, browser = Commands(), io.StringIO(), Browser()
+    async with Sandbox() as sandbox:
+        for name, value in demo.settings(sandbox).items():
+            monkeypatch.setenv(name, value)
+        database = tmp_path / "shop.db"
+        argv = (str(database), "0", str(sandbox.clock.time()))
+        running = asyncio.create_task(shop.run(argv, commands, output))
+        async with asyncio.timeout(10):
+            while not output.getvalue():  # noqa: ASYNC110  # a stream tells nobody
+                await asyncio.sleep(0.01)
+            url = f"http://127.0.0.1:{int(output.getvalue())}"
+            answer = await browser.post(f"{url}/buy", b"")
+            collection_id = (answer.location or "").rpartition("=")[2]
+            sandbox.faults.always("webhook", reordered())
+            await sandbox.pay(collection_id)
+            commands.say("200\n")
+            with closing(sqlite3.connect(database)) as db:
+                while not (found := db.execute("SELECT * FROM parcels").fetchall()):  # noqa: ASYNC110  # a thread writes it
+                    await asyncio.sleep(0.01)
+            assert found == [(sandbox.collections[0].order.order_id, "sweep")]
+            page = await browser.get(f"{url}/return?batch={collection_id}&status=COMPLETED")
+            assert "Thank you" in page.page
+            unknown = await browser.get(f"{url}/return?batch=SCI1&status=COMPLETED")
+            assert "could not find out yet" in unknown.page
+            sandbox.faults.next("POST /collections", respond(400))
+            assert (await browser.post(f"{url}/buy", b"")).status == 503
+            commands.say("")
+            await running
+    await browser.aclose()
 
 
 def test_a_page_without_a_form_is_none() -> None:
@@ -229,3 +288,33 @@ async def test_the_spinner_stops_when_something_fails() -> None:
     with pytest.raises(ResponseLostError):
         await fail()
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+def test_a_screen_is_as_wide_as_its_own_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Standard output may go to a file while errors are read in a narrow window."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    asked: list[int] = []
+
+    def size(descriptor: int) -> os.terminal_size:
+        asked.append(descriptor)
+        return os.terminal_size((40, 24))
+
+    monkeypatch.setattr(os, "get_terminal_size", size)
+    stream = Recorder(terminal=True)
+    monkeypatch.setattr(stream, "fileno", lambda: 7)
+    Screen.on(stream, {"NO_COLOR": "1"}).text("twelve words " * 7)
+    assert asked == [7]
+    assert max(map(len, stream.getvalue().splitlines())) <= 40
+
+
+def test_a_sentence_is_wrapped_only_in_a_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe has no edge, and a line that is to be copied none either."""
+    words = "export " + "x" * 60
+    for terminal, parts in ((True, 2), (False, 1)):
+        stream = Recorder(terminal=terminal)
+        monkeypatch.setenv("COLUMNS", "60")
+        monkeypatch.setattr(sys, "stdout", stream)
+        show.line(words)
+        assert len(stream.getvalue().splitlines()) == parts
+        show.verbatim(words)
+        assert words in stream.getvalue()

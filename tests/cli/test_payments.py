@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import sys
 from decimal import Decimal
 
 import pytest
 
-from paycollect.cli import progress, show
-from paycollect.models import Collection
+from paycollect.cli import progress, settings, show
+from paycollect.models import Collection, Fee, Page
+from paycollect.retry import RetryPolicy
 from paycollect.sandbox import drop_after_commit, respond
+from paycollect.session import SessionManager
 from paycollect.status import PaymentStatus
 from tests.cli.conftest import CREATE, Provider, Terminal
 
@@ -75,7 +78,7 @@ def test_an_unknown_outcome_has_its_own_exit_code(provider: Provider, terminal: 
     provider.sandbox.faults.clear()
     provider.sandbox.faults.always("POST /collections", respond(503, {"Retry-After": "9999"}))
     assert terminal(*CREATE) == 4
-    assert "look first whether it took effect" in terminal.err
+    assert "shows whether it took effect: look before you repeat it" in terminal.said
 
 
 def test_an_error_for_machines_is_json_on_stderr(provider: Provider, terminal: Terminal) -> None:
@@ -217,7 +220,7 @@ def test_a_record_without_an_order_or_a_time_is_shown(capsys: pytest.CaptureFixt
     bare = Collection(
         collection_id="SCI1", amount=Decimal(1), currency="USD", status=PaymentStatus("ON_HOLD")
     )
-    show.collections([bare])
+    show.page(Page(items=(bare,), page=1, per_page=20, total_items=1, total_pages=1), as_json=False)
     assert "ON_HOLD" in capsys.readouterr().out
     assert progress.longest_wait(bare, None) is None
     assert progress.longest_wait(bare, 5.0) == 5.0
@@ -245,3 +248,190 @@ class Keyboard(io.StringIO):
     def isatty(self) -> bool:
         """Pretend that a person sits there."""
         return True
+
+
+def test_json_leaves_out_what_was_not_told(collection_id: str, terminal: Terminal) -> None:
+    """A field of a list entry that is not there is not one that is none."""
+    assert terminal("checkout", "list", "--json") == 0
+    (entry,) = terminal.json["items"]
+    assert "completed_at" not in entry
+    assert None not in entry.values()
+
+
+def test_find_shows_the_whole_record(
+    collection_id: str, provider: Provider, terminal: Terminal
+) -> None:
+    """An entry of a list has fewer fields than the record itself."""
+    assert terminal("checkout", "find", "INV-1", "--json") == 0
+    found = terminal.json
+    assert terminal("checkout", "get", collection_id, "--json") == 0
+    assert found == terminal.json
+    assert "description" in found
+    missing = '{"success": false, "status": 404, "error": {"code": "RESOURCE_NOT_FOUND"}}'
+    provider.sandbox.faults.next(f"GET /collections/{collection_id}", respond(404, body=missing))
+    assert terminal("checkout", "find", "INV-1", "--json") == 0
+    assert terminal.json["collection_id"] == collection_id
+
+
+def test_no_connection_is_not_a_write_that_may_have_taken_effect(
+    provider: Provider, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was sent, so that nothing can have happened."""
+    monkeypatch.setenv("PAYCOLLECT_BASE_URL", "http://127.0.0.1:1/api/v3")
+    once = functools.partial(SessionManager, retry=RetryPolicy(max_retries=0))
+    monkeypatch.setattr(settings, "SessionManager", once)
+    assert terminal(*CREATE) == 6
+    assert "connection refused" in terminal.err
+    assert "effect" not in terminal.err
+
+
+def test_a_page_beyond_the_last_is_told(collection_id: str, terminal: Terminal) -> None:
+    """An empty table would look like no payments."""
+    assert terminal("checkout", "list", "--page", "9") == 1
+    assert "There is no page 9: the last is 1." in terminal.out
+    assert terminal("checkout", "list", "--page", "9", "--json") == 1
+    assert terminal.json["items"] == []
+
+
+def test_nothing_is_page_one(provider: Provider, terminal: Terminal) -> None:
+    """A shop that has sold nothing yet has done nothing wrong."""
+    assert terminal("checkout", "list") == 0
+    assert "page 1 of 1, 0 in all" in terminal.out
+
+
+@pytest.mark.parametrize("command", ["checkout", "refund"])
+def test_a_time_that_ends_before_it_begins_is_told(
+    command: str, provider: Provider, terminal: Terminal
+) -> None:
+    """Nothing is asked."""
+    assert terminal(command, "list", "--from", "2026-02-01", "--to", "2026-01-01") == 2
+    assert "--from is after --to" in terminal.err
+    assert terminal(command, "list", "--from", "2026-13-01", "--to", "2026-01-01") == 2
+    assert "--from: " in terminal.err
+    assert provider.sandbox.requests == []
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [(("--timeout", "-1"), "--timeout: "), (("--amount", "0"), "--amount: ")],
+)
+def test_a_wait_that_cannot_be_is_wrong_usage(
+    options: tuple[str, ...], word: str, provider: Provider, terminal: Terminal
+) -> None:
+    """The option is named as it was typed, and nothing is asked."""
+    assert terminal("wait", "SCI1", *options) == 2
+    assert word in terminal.err
+    assert provider.sandbox.requests == []
+
+
+def test_a_wait_that_ends_too_early_speaks_of_no_effect(
+    collection_id: str, terminal: Terminal
+) -> None:
+    """A wait changes nothing; what to do next names the id."""
+    assert terminal("wait", collection_id, "--timeout", "0.02") == 4
+    assert "effect" not in terminal.err
+    assert f"paycollect checkout get {collection_id}" in terminal.err
+
+
+def test_advice_carries_the_id(collection_id: str, provider: Provider, terminal: Terminal) -> None:
+    """What is to be done next can be copied."""
+    assert terminal(*CREATE) == 3
+    assert "`paycollect checkout find INV-1`" in terminal.err
+    assert terminal("wait", collection_id, "--amount", "26.00", "--timeout", "0.02") == 4
+    provider.do(provider.sandbox.pay(collection_id))
+    assert terminal("refund", collection_id, "--yes", "--json") == 0
+    assert terminal("refund", collection_id, "--yes") == 3
+    assert f"`paycollect checkout get {collection_id}`" in terminal.err
+
+
+def test_an_id_for_the_shell_is_quoted(provider: Provider, terminal: Terminal) -> None:
+    """Advice is there to be copied into a shell."""
+    provider.sandbox.faults.always("POST /collections", respond(503, {"Retry-After": "9999"}))
+    assert terminal(*CREATE, "--order-id", "INV 1; ls") == 4
+    assert "`paycollect checkout find 'INV 1; ls'`" in terminal.err
+
+
+def test_a_read_that_failed_speaks_of_no_effect(provider: Provider, terminal: Terminal) -> None:
+    """A read changes nothing."""
+    provider.sandbox.faults.always("GET /collections", respond(503, {"Retry-After": "9999"}))
+    assert terminal("checkout", "list") == 4
+    assert "effect" not in terminal.err
+
+
+def test_refunds_are_shown_and_listed(
+    collection_id: str, provider: Provider, terminal: Terminal
+) -> None:
+    """One of a collection, or all."""
+    assert terminal("refund", "show", collection_id) == 1
+    assert "Nothing of this collection was refunded." in terminal.out
+    assert terminal("refund", "show", collection_id, "--json") == 1
+    assert terminal.out == "null\n"
+    provider.do(provider.sandbox.pay(collection_id))
+    assert terminal("refund", "create", collection_id, "--yes", "--json") == 0
+    refund_id = terminal.json["refund_id"]
+    assert terminal("refund", "show", collection_id) == 0
+    assert refund_id in terminal.out
+    assert terminal("refund", "list") == 0
+    assert refund_id in terminal.out
+    assert "page 1 of 1, 1 in all" in terminal.out
+    assert terminal("refund", "list", "--status", "FAILED", "--json") == 0
+    assert terminal.json["items"] == []
+
+
+def test_the_price_list_is_shown(provider: Provider, terminal: Terminal) -> None:
+    """Rates have their unit."""
+    assert terminal("pricing") == 0
+    assert "COLLECTION_FEE" in terminal.out
+    assert "3.00 %" in terminal.out or "3 %" in terminal.out
+    assert terminal("pricing", "--json") == 0
+    assert terminal.json["fees"]
+
+
+def test_fees_have_their_unit_or_are_waived(capsys: pytest.CaptureFixture[str]) -> None:
+    """A percentage is not an amount."""
+    fixed = Fee(code="A", name="Fixed", type="FIXED", rate=Decimal("0.30"))
+    free = Fee(code="B", name="Free", type="FIXED", rate=Decimal(1), is_waived=True)
+    show.fees([fixed, free])
+    told = capsys.readouterr().out
+    assert "0.30 USD" in told
+    assert "waived" in told
+
+
+def test_an_id_is_never_broken(
+    terminal: Terminal,
+    provider: Provider,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In a narrow window every id, and the URL to pay at, can be copied in one piece."""
+    monkeypatch.setenv("COLUMNS", "60")
+    order_id = "ORDER-2026-11-24-" + "X" * 60
+    assert terminal(*CREATE, "--order-id", order_id) == 0
+    record = provider.sandbox.collections[0]
+    assert record.collection_id in terminal.out
+    assert order_id in terminal.out
+    assert f"{provider.sandbox.url}/sci/checkout?batch={record.collection_id}" in terminal.out
+    assert terminal("checkout", "list") == 0
+    assert record.collection_id in terminal.out
+    assert order_id in terminal.out
+
+
+def test_a_long_text_is_wrapped_at_its_spaces(
+    provider: Provider, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under its label, and not in the middle of a word."""
+    monkeypatch.setenv("COLUMNS", "60")
+    assert terminal(*CREATE, "--description", "twelve words " * 7) == 0
+    assert terminal("checkout", "find", "INV-1") == 0
+    lines = [line for line in terminal.out.splitlines() if "twelve" in line]
+    assert len(lines) > 1
+    assert all(len(line) <= 60 for line in lines)
+
+
+def test_the_question_cannot_steer_the_terminal(
+    provider: Provider, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An id that was copied from somewhere may hold anything."""
+    monkeypatch.setattr(sys, "stdin", Keyboard("n\n"))
+    assert terminal("refund", "SCI\x1b[2J1") == 1
+    assert "\x1b" not in terminal.err + terminal.out
+    assert "SCI\ufffd[2J1" in terminal.err

@@ -12,7 +12,7 @@ import pytest
 
 from paycollect import ipn
 from paycollect.cli import endpoint as endpoints
-from paycollect.cli import samples
+from paycollect.cli import samples, webhooks
 from paycollect.testing import sign_webhook
 from tests.cli.conftest import Endpoint, Provider, Terminal
 
@@ -74,8 +74,8 @@ def test_a_forged_body_is_refused_without_the_secret(tmp_path: Path, terminal: T
     assert SECRET not in terminal.err + terminal.out
 
 
-def test_a_recipe_can_be_pinned(tmp_path: Path, terminal: Terminal) -> None:
-    """What another recipe signed is refused then."""
+def test_a_scheme_can_be_pinned(tmp_path: Path, terminal: Terminal) -> None:
+    """What another scheme signed is refused then."""
     path = tmp_path / "body.json"
     path.write_bytes(samples.body(SECRET, scheme="php"))
     assert terminal("webhook", "verify", str(path)) == 0
@@ -144,10 +144,15 @@ def test_send_for_machines(provider: Provider, terminal: Terminal) -> None:
     assert terminal.json["seconds"] > 0
 
 
-def test_send_without_an_answer_is_unknown(terminal: Terminal) -> None:
-    """Nobody there is not the same as a no."""
-    assert terminal("webhook", "send", "http://127.0.0.1:1/") == 4
-    assert "no answer" in terminal.out
+def test_send_without_a_connection_sent_nothing(terminal: Terminal) -> None:
+    """Nobody there is neither a no, nor a body that may have been taken."""
+    assert terminal("webhook", "send", "http://127.0.0.1:1/") == 6
+    assert "no answer: connection refused" in terminal.out
+
+
+def test_send_without_an_answer_is_unknown() -> None:
+    """A body that was sent may have been taken."""
+    assert webhooks._code(endpoints.Reply(seconds=10.0, problem="no answer")) == 4
 
 
 def test_send_needs_a_url(terminal: Terminal) -> None:

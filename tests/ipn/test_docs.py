@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from paycollect import ipn
+from paycollect import PayCollectError, PaymentNotConfirmedError, ServerError, ipn
+from paycollect.errors import NotConfirmedReason
 from paycollect.testing import make_event, sign_webhook
 
 PAGE = Path(__file__).parents[2] / "docs" / "webhooks.md"
@@ -46,11 +47,15 @@ def test_prove() -> None:
 class Manager:
     """Stands in for a SessionManager, and notes what it is asked to confirm."""
 
-    def __init__(self) -> None:
+    def __init__(self, error: PayCollectError | None = None) -> None:
         self.confirmed: list[str | None] = []
+        self.error = error
 
-    async def confirm(self, event: ipn.WebhookEvent, **_: object) -> None:
-        """Confirm anything."""
+    async def confirm(self, event: ipn.WebhookEvent, *, deadline: float, **_: object) -> None:
+        """Confirm anything, unless there is an error to raise."""
+        assert deadline < 10
+        if self.error is not None:
+            raise self.error
         self.confirmed.append(event.order_id)
 
 
@@ -60,5 +65,33 @@ async def test_fulfil_once() -> None:
     manager = Manager()
     paid = make_event(order_id="INV-001")
     answers = [await handle(manager, event) for event in (paid, paid, make_event("FAILED"))]
-    assert answers == ["fulfilled", "already fulfilled", "ignored"]
+    assert answers == [200, 200, 200]
     assert manager.confirmed == ["INV-001"]
+
+
+@pytest.mark.parametrize(
+    ("error", "answer"),
+    [
+        (PaymentNotConfirmedError(reason=NotConfirmedReason.PENDING), 503),
+        (PaymentNotConfirmedError(reason=NotConfirmedReason.NOT_FOUND), 503),
+        (PaymentNotConfirmedError(reason=NotConfirmedReason.REFUNDED), 200),
+        (ServerError(status=500), 503),
+    ],
+    ids=["pending", "not found", "refunded", "unknown"],
+)
+async def test_what_is_not_certain_is_delivered_again(error: PayCollectError, answer: int) -> None:
+    """The handler of the page acknowledges nothing that may turn out to be paid."""
+    names = names_after("async def handle")
+    assert await names["handle"](Manager(error), make_event(order_id="INV-001")) == answer
+    assert not names["fulfilled"]
+
+
+def test_the_table_of_reasons() -> None:
+    """The page lists every reason, and says rightly whether it stays so."""
+    text = PAGE.read_text()
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|.*\| (yes|no) \|$", text, re.MULTILINE)
+    told = {name: final for names, final in rows for name in re.findall(r"\w+", names)}
+    assert told == {
+        reason: "yes" if PaymentNotConfirmedError(reason=reason).is_final else "no"
+        for reason in NotConfirmedReason
+    }

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from attrs import evolve, exceptions
+from attrs import evolve, exceptions, fields
 
 from paycollect import ipn
 from paycollect.models import Payer
@@ -137,13 +137,77 @@ def test_card_event() -> None:
     assert event.event_id == "112dff51-8275-4d60-9cd4-ad9aeb930478"
 
 
-def test_refund_event() -> None:
-    """A refund names the collection, but is none."""
-    event = parsed(
-        '{"refundId":"R","collectionId":"C","orderId":"O","amount":5.00,"status":"COMPLETED"}',
-        event='"refund.completed"',
+@pytest.mark.parametrize(
+    ("data", "refund_id", "refunded", "amount", "reference"),
+    [
+        # As the API answers a refund: the amount is the refund's.
+        (
+            '"refundId":"R","collectionId":"C","orderId":"O","amount":5.00',
+            "R",
+            Decimal(5),
+            Decimal(5),
+            None,
+        ),
+        # In the names of the concept page, with the payer's reference.
+        (
+            '"refundId":"R","collectionId":"C","reference":"P","orderId":"O","refundedAmount":"5"',
+            "R",
+            Decimal(5),
+            None,
+            "P",
+        ),
+        # In the names of the event pages: `reference` is the collection.
+        (
+            '"reference":"C","externalReference":"O","amount":9,"refundId":"R","refundAmount":5.0',
+            "R",
+            Decimal(5),
+            Decimal(9),
+            None,
+        ),
+    ],
+)
+def test_refund_event(
+    data: str, refund_id: str, refunded: Decimal, amount: Decimal | None, reference: str | None
+) -> None:
+    """A refund names the collection and the order in every form, but is no payment."""
+    for name in ('"refund.completed"', '"collection.received"'):
+        event = parsed(f'{{{data},"status":"COMPLETED"}}', event=name)
+        assert (event.is_collection, event.collection_id, event.order_id) == (False, "C", "O")
+        assert (event.refund_id, event.refunded_amount) == (refund_id, refunded)
+        assert (event.amount, event.reference, event.payer) == (amount, reference, None)
+
+
+@pytest.mark.parametrize(
+    ("data", "reference"),
+    [
+        ('"reference":"RFD1","externalReference":"O"', "RFD1"),
+        ('"reference":"RFD1","refundId":"RFD1","externalReference":"O"', "RFD1"),
+        ('"reference":"R1","refundId":"R1","orderId":"O"', "R1"),
+    ],
+)
+def test_refund_event_under_its_own_reference(data: str, reference: str) -> None:
+    """A reference that is the refund's own is no collection's."""
+    event = parsed(f'{{{data},"amount":5,"status":"COMPLETED"}}')
+    assert (event.is_collection, event.collection_id, event.order_id) == (False, None, "O")
+    assert (event.refund_id, event.reference, event.refunded_amount) == (
+        reference,
+        reference,
+        Decimal(5),
     )
-    assert (event.is_collection, event.collection_id, event.order_id) == (False, "C", "O")
+
+
+def test_a_refunded_collection() -> None:
+    """What was given back of a collection is told without a refund of its own, too."""
+    event = parsed('{"collectionId":"C","amount":9,"refundedAmount":4,"status":"REFUNDED"}')
+    assert (event.is_collection, event.refund_id, event.refunded_amount) == (True, None, Decimal(4))
+    assert parsed('{"collectionId":"C","amount":9}').refunded_amount is None
+
+
+def test_the_order_of_another_kind() -> None:
+    """An order id by its own name is one in any event; an external reference is not."""
+    data = '{"cardId":"C","orderId":"O","externalReference":"O"}'
+    assert parsed(data).order_id == "O"
+    assert parsed('{"cardId":"C","externalReference":"O"}').order_id is None
 
 
 def test_events_to_come() -> None:
@@ -156,6 +220,8 @@ def test_events_to_come() -> None:
     assert (event.amount, event.fee, event.status, event.order_id) == (None, None, None, None)
     assert (event.occurred_at, event.payer, event.currency) == (None, None, "USD")
     assert event.data["amount"] == {"value": 5}
+    event = parsed('{"orderId":"A","externalReference":"B","fee":1,"charge":2,"refundId":"R"}')
+    assert (event.order_id, event.fee, event.refund_id) == (None, None, "R")
 
 
 @pytest.mark.parametrize(
@@ -213,6 +279,7 @@ def test_refuses_a_collection_id_that_is_no_text() -> None:
         ('"payer":{"name":null}', None),
         ('"payer":{"accountName":"A","clientId":"C"}', Payer(account_name="A", client_id="C")),
         ('"payer":null,"customerEmail":"a@b.c"', Payer(email="a@b.c")),
+        ('"payer":{},"customerEmail":"a@b.c"', Payer(email="a@b.c")),
         ('"customerName":null', None),
     ],
 )
@@ -262,10 +329,118 @@ def test_value() -> None:
         event.data["amount"] = 0  # type: ignore[index]  # that it is refused is the point
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        sample("webhook_collection_received_v2"),
+        sample("webhook_collection_initiated_v2"),
+        sample("webhook_collection_completed_bare"),
+        sample("webhook_card_funded_v3_published_vector"),
+        signed('{"refundId":"R","reference":"C","status":"NEW","_test":true}'),
+        signed("{}"),
+    ],
+)
+def test_both_ways_to_make_an_event_give_equal_values(data: bytes) -> None:
+    """Filled at once, an event is what its constructor makes: same fields, types and hash."""
+    event = ipn.parse_unverified(data)
+    made = ipn.WebhookEvent(**{name.lstrip("_"): value for name, value in vars(event).items()})
+    assert (made, hash(made), repr(made)) == (event, hash(event), repr(event))
+    assert vars(made) == vars(event)
+    assert {field.name for field in fields(ipn.WebhookEvent)} == set(vars(event))
+    assert set(vars(ipn.WebhookEvent(event="x"))) == set(vars(event))
+
+
+STORABLE = [
+    sample("webhook_card_funded_v3_published_vector"),
+    resigned("webhook_collection_received_v2"),
+    resigned("webhook_collection_completed_bare"),
+    signed('{ "collectionId": "C", "amount": 25.00, "n": "é/\\u0000\\ud83d\\ude00" }'),
+    signed(
+        '{"collectionId":"C","n":"é/","o":{}}',
+        message='{"collectionId":"C","n":"\\u00e9\\/","o":[]}',
+    ),
+    signed('{"_test":true,"status":"NEW"}', version='"3.0"', eventId='"é"'),
+]
+
+
+@pytest.mark.parametrize("body", STORABLE)
+def test_storage(body: bytes) -> None:
+    """An event comes out of a queue as it went in, and says that it was stored."""
+    receiver = ipn.Receiver(secrets=["x", SECRET], allow_test=True)
+    for event in (receiver.parse(body), ipn.parse_unverified(body)):
+        text = event.to_json()
+        for stored in (text, text.encode(), json.dumps(json.loads(text))):
+            back = ipn.WebhookEvent.from_json(stored)
+            assert back == event
+            assert vars(back) == vars(event) | {"from_storage": True}
+            assert (back.from_storage, event.from_storage) == (True, False)
+            assert back.dedup_key == event.dedup_key
+            assert back.to_json() == text
+    assert receiver.parse(body).verified
+
+
+def test_only_what_was_read_can_be_stored() -> None:
+    """Fields without a signed message behind them are not written down as if they had one."""
+    event = ipn.parse_webhook(STORABLE[0], secret=SECRET)
+    for changed in (
+        ipn.WebhookEvent(event="collection.received"),
+        evolve(event, status=ipn.PaymentStatus.COMPLETED),
+        evolve(event, event=""),
+    ):
+        with pytest.raises(ValueError, match="read from a webhook body") as caught:
+            changed.to_json()
+        assert not isinstance(caught.value, ipn.IpnError)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"format": 2},
+        {"format": None},
+        {"scheme": "xml"},
+        {"scheme": None},
+        {"scheme": ["raw"]},
+        {"keyIndex": None},
+        {"keyIndex": "0"},
+        {"keyIndex": True},
+        {"keyIndex": -1},
+        {"message": None},
+        {"message": "[]"},
+        {"message": "{"},
+        {"message": '{"a":1,"a":2}'},
+        {"message": '{"collectionId":5}'},
+        {"event": None},
+    ],
+    ids=str,
+)
+def test_refuses_stored_texts_of_another_form(changes: dict[str, Any]) -> None:
+    """A queue can hold anything: what `to_json` did not write is a PayloadError."""
+    stored = json.loads(ipn.parse_webhook(STORABLE[0], secret=SECRET).to_json())
+    with pytest.raises(ipn.PayloadError):
+        ipn.WebhookEvent.from_json(json.dumps(stored | changes))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "null", "[]", "{", b"\xff", b"\xef\xbb\xbf{}", "\ud800"]
+)
+def test_refuses_what_is_no_stored_text(text: Any) -> None:
+    """The same for what is no JSON; and none of these errors hangs on to the text."""
+    with pytest.raises(ipn.PayloadError, match="stored event") as caught:
+        ipn.WebhookEvent.from_json(text)
+    assert not isinstance(caught.value.__context__, UnicodeError)
+    with pytest.raises(TypeError, match="dict"):
+        ipn.WebhookEvent.from_json({})  # type: ignore[arg-type]  # that it is refused is the point
+
+
 def test_made_by_hand() -> None:
     """An event can be made without a body; it is then not verified."""
     event = ipn.WebhookEvent(event="collection.received")
     assert (event.verified, event.status, dict(event.data)) == (False, None, {})
+    assert (event.is_test, event.is_collection, event.from_storage) == (False, False, False)
+    with pytest.raises(TypeError):
+        ipn.WebhookEvent("collection.received")  # type: ignore[call-arg]  # by name only
+    with pytest.raises(TypeError):
+        ipn.Proof("raw", 0)  # type: ignore[call-arg]  # by name only
 
 
 def test_repr() -> None:

@@ -25,8 +25,8 @@ def signed_with(key: bytes) -> bytes:
 
 
 CASES: list[tuple[str, Any, str, str]] = [
-    ("match", signed(DATA), SECRET, "matches: recipe 'raw', secret number 0"),
-    ("other secret", signed(DATA), "wrong", "matches no recipe"),
+    ("match", signed(DATA), SECRET, "matches: scheme 'raw', secret number 0"),
+    ("other secret", signed(DATA), "wrong", "matches no scheme"),
     ("white space", signed(DATA), f"{SECRET}\n", "white space around it"),
     ("hex key", signed_with(bytes.fromhex(SECRET)), SECRET, "hex-decoded"),
     ("without prefix", signed(DATA, WHSEC.removeprefix("whsec_")), WHSEC, 'without its "whsec_"'),
@@ -50,13 +50,15 @@ CASES: list[tuple[str, Any, str, str]] = [
     ("latin-1", signed(DATA).decode("latin-1"), SECRET, "Latin-1"),
     ("cents", json.dumps(json.loads(signed(DATA)), ensure_ascii=False), SECRET, "re-serialised"),
     ("spaces", json.dumps(json.loads(signed(DATA)), indent=1), "wrong", "re-serialised JSON is"),
+    ("spaces after commas", signed('{"a":1, "b":2}'), "wrong", "re-serialised JSON is"),
+    ("no spaces", signed('{"a":1,"b":2}'), "wrong", "changed after signing."),
     (
         "raw respaced",
         signed('{"a": 25.50 ,"b":[1.5]}', message='{"a":25.50,"b":[1.5]}'),
         SECRET,
         "re-serialised on the way",
     ),
-    ("huge", signed('{"a":1E300}', "x"), SECRET, "matches no recipe"),
+    ("huge", signed('{"a":1E300}', "x"), SECRET, "matches no scheme"),
 ]
 
 
@@ -65,22 +67,26 @@ CASES: list[tuple[str, Any, str, str]] = [
 )
 def test_names_the_mishap(body: Any, secret: str, words: str) -> None:
     """Each usual mishap has its own words, which show neither secret nor signature nor body."""
-    answer = ipn.explain(body, secret=secret)
+    found = ipn.explain(body, secret=secret)
+    answer = str(found)
     assert words in answer
+    assert found.text == answer
+    assert "None" not in answer
+    assert found.matches is ("The signature matches:" in answer)
     for hidden in (secret.strip(), SECRET, sign(DATA.encode(), SECRET), "José", "25.0"):
         assert hidden == "wrong" or hidden not in answer
 
 
 def test_several_secrets() -> None:
     """With several secrets the one that nearly fits is found."""
-    assert "secret number 1" in ipn.explain(signed(DATA), secret=["x", SECRET])
-    assert "white space" in ipn.explain(signed(DATA), secret=["x", f" {SECRET}"])
+    assert "secret number 1" in str(ipn.explain(signed(DATA), secret=["x", SECRET]))
+    assert "white space" in str(ipn.explain(signed(DATA), secret=["x", f" {SECRET}"]))
 
 
 def test_a_blank_key_explains_nothing() -> None:
     """A secret that is only a prefix must not make an empty key, which matches anybody's sign."""
     body = signed_with(b"")
-    assert "matches no recipe" in ipn.explain(body, secret="whsec_")
+    assert "matches no scheme" in str(ipn.explain(body, secret="whsec_"))
 
 
 def test_mistakes_of_the_caller() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import ModuleType
 
 import pytest
 
@@ -13,7 +14,7 @@ from paycollect import errors, ipn, status
 @pytest.mark.parametrize("module", ["paycollect.ipn", "paycollect.testing"])
 def test_loads_neither_client_nor_converter(module: str) -> None:
     """A service that only receives webhooks pays for nothing else."""
-    heavy = ["aiohttp", "asyncio", "cattrs", "yarl", "paycollect._convert", "paycollect.session"]
+    heavy = ["aiohttp", "asyncio", "cattrs", "yarl", "paycollect._api.decode", "paycollect.session"]
     code = f"import sys, {module}; print([m for m in {heavy} if m in sys.modules])"
     answer = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
@@ -22,10 +23,30 @@ def test_loads_neither_client_nor_converter(module: str) -> None:
 
 
 def test_front_door() -> None:
-    """`__all__` is what is there, and each name says where it came from."""
+    """Each name of `__all__` is there, and is what its own room calls so; no other name is."""
     assert sorted(ipn.__all__) == ipn.__all__
-    public = {n for n in vars(ipn) if n.isidentifier() and n[0] != "_"} - {"annotations"}
-    assert public == set(ipn.__all__)
+    assert set(ipn.__all__) <= set(dir(ipn))
+    for name in ipn.__all__:
+        value = getattr(ipn, name)
+        assert not isinstance(value, ModuleType)
+        assert getattr(sys.modules[value.__module__], name) is value
+    with pytest.raises(AttributeError, match="no attribute 'parse'"):
+        ipn.parse  # noqa: B018  # that it is not there is the point
+
+
+def test_every_name_is_loaded_when_it_is_first_used() -> None:
+    """The package alone loads nothing; a name stays what it is when its room is imported as well."""
+    code = (
+        "import sys\nimport paycollect.ipn as ipn\n"
+        "assert not {'attrs', 'json', 'hmac', 'datetime'} & set(sys.modules), sorted(sys.modules)\n"
+        "import pkgutil, importlib\n"
+        "for room in pkgutil.iter_modules(ipn.__path__): importlib.import_module(f'{ipn.__name__}.{room.name}')\n"
+        "print(callable(ipn.explain), ipn.parse_callback('batch=A&status=FAILED').batch)"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert (answer.stdout.strip(), answer.stderr) == ("True A", "")
 
 
 def test_errors_are_those_of_the_tree() -> None:

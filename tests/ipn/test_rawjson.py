@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from paycollect._rawjson import MAX_DEPTH, JsonError, read, read_value
+from paycollect._json import MAX_DEPTH, JsonError, read, read_value
 
 TEXTS = ("a", "b", "c", "d")
 
@@ -132,9 +132,9 @@ def test_refuses_a_key_that_stands_twice(text: str) -> None:
     ],
     ids=lambda number: number[:12],
 )
-def test_refuses_numbers_out_of_all_proportion(number: str) -> None:
+def test_refuses_numbers_that_are_too_large(number: str) -> None:
     """Such numbers are refused before anything slow is done with them."""
-    with pytest.raises(JsonError, match=r"proportion|not"):
+    with pytest.raises(JsonError, match=r"too large|not"):
         read(f'{{"a":{number}}}', "a")
 
 
@@ -144,7 +144,7 @@ def test_long_integers_without_pythons_limit() -> None:
     sys.set_int_max_str_digits(0)
     try:
         assert read('{"a":12}', "a")[0] == {"a": 12}
-        with pytest.raises(JsonError, match="proportion"):
+        with pytest.raises(JsonError, match="too large"):
             read('{"a":' + "9" * 1_000_000 + "}", "a")
     finally:
         sys.set_int_max_str_digits(limit)
@@ -190,7 +190,7 @@ def test_errors_hang_on_to_nothing() -> None:
 
 
 def test_read_value() -> None:
-    """A single value is read under the same law."""
+    """A single value is read under the same rules."""
     assert read_value('{"a":1.50}') == {"a": Decimal("1.50")}
     with pytest.raises(JsonError, match="follows"):
         read_value("{} ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
@@ -12,6 +13,7 @@ import pytest
 
 from paycollect import ipn
 from paycollect._signing import serialise, sign
+from paycollect.clock import Clock
 from paycollect.testing import sign_webhook
 
 from .helpers import SECRET, VECTORS, resigned, sample, signed
@@ -49,8 +51,8 @@ def test_vectors_as_bodies(vector: dict[str, str]) -> None:
         ("php", '{"a":"\\u00e9\\/","amount":25,"e":{}}'),
     ],
 )
-def test_each_recipe(scheme: str, message: str) -> None:
-    """All published recipes are understood, each can be pinned, and the event says which it was."""
+def test_each_scheme(scheme: str, message: str) -> None:
+    """All published schemes are understood, each can be pinned, and the event says which it was."""
     body = signed('{ "a": "é/", "amount": 25.00, "e": {} }', message=message)
     assert ipn.parse_webhook(body, secret=SECRET).scheme == scheme
     assert ipn.verify_webhook(body, secret=SECRET, schemes=[scheme]).scheme == scheme
@@ -72,7 +74,7 @@ def test_php_list_in_place_of_data() -> None:
 
 
 def test_numbers_that_php_cannot_write() -> None:
-    """A number beyond a double has no PHP text: the recipe does not apply."""
+    """A number beyond a double has no PHP text: the scheme does not apply."""
     with pytest.raises(ipn.SignatureError):
         ipn.parse_webhook(signed('{"a":1E400}', message=""), secret=SECRET)
 
@@ -189,6 +191,20 @@ def test_size(make: Any) -> None:
     assert caught.value.status_hint == 413
 
 
+@pytest.mark.parametrize("make", [bytearray, memoryview, lambda body: body.decode()])
+def test_size_is_looked_at_before_the_copy(make: Any) -> None:
+    """What is too large is refused without a copy of it, which a stranger could have us make."""
+    body = make(b" " * 4_000_000)
+    receiver = ipn.Receiver(secrets=SECRET)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ipn.PayloadError):
+            receiver.parse(body)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
 def test_size_counts_bytes() -> None:
     """A text is measured as what it is in UTF-8."""
     body = signed('{"name":"éééé"}').decode()
@@ -212,7 +228,7 @@ def test_refuses_blank_secrets_at_once(secret: Any) -> None:
         lambda: ipn.parse_webhook(b"", secret=secret),
         lambda: ipn.verify_webhook(b"", secret=secret),
     ):
-        with pytest.raises(ValueError, match="secret") as caught:
+        with pytest.raises(ValueError, match=r"^secret: ") as caught:
             call()
         assert caught.value.__context__ is None
 
@@ -220,7 +236,7 @@ def test_refuses_blank_secrets_at_once(secret: Any) -> None:
 @pytest.mark.parametrize("secret", [None, 5, b"bytes", {"a": 1}, {SECRET}, [None], [b"x"], [["x"]]])
 def test_refuses_secrets_that_are_no_texts(secret: Any) -> None:
     """A secret is a text: what the provider shows."""
-    with pytest.raises(TypeError, match="secret"):
+    with pytest.raises(TypeError, match=r"^secret: "):
         ipn.parse_webhook(b"", secret=secret)
 
 
@@ -241,6 +257,10 @@ def test_refuses_secrets_that_are_no_texts(secret: Any) -> None:
         ({"max_age": -1}, ValueError),
         ({"max_age": 1e300}, ValueError),
         ({"max_age": float("nan")}, ValueError),
+        ({"require_app_id": True}, ValueError),
+        ({"require_app_id": "yes", "app_id": "A"}, TypeError),
+        ({"clock": 5}, TypeError),
+        ({"clock": NOW.isoformat()}, TypeError),
         ({"max_size": 0}, ValueError),
         ({"max_size": 1.5}, TypeError),
         ({"max_size": True}, TypeError),
@@ -277,6 +297,63 @@ def test_another_app() -> None:
             receiver.verify(signed(f'{{"appId":{app_id}}}'))
 
 
+def test_an_app_that_must_be_named() -> None:
+    """Where it is required, a message that names no app is refused, too."""
+    receiver = ipn.Receiver(secrets=SECRET, app_id="D0H6R7Z6R1C2N5O5", require_app_id=True)
+    receiver.parse(resigned("webhook_collection_received_v2"))
+    for data in (PAID, '{"appId":null}'):
+        with pytest.raises(ipn.SignatureError, match="does not name"):
+            receiver.parse(signed(data))
+    with pytest.raises(ipn.SignatureError, match="another app"):
+        receiver.verify(signed('{"appId":"OTHER"}'))
+
+
+@pytest.mark.parametrize("settings", [{}, {"max_age": 60, "clock": lambda: NOW}])
+def test_any_app_where_none_was_named(settings: Any) -> None:
+    """Without `app_id` no app is refused, whatever else is checked."""
+    receiver = ipn.Receiver(secrets=SECRET, **settings)
+    body = signed(f'{{"appId":"ANY","timestamp":"{NOW.isoformat()}"}}')
+    assert receiver.parse(body).app_id == "ANY"
+    assert receiver.verify(body).scheme == "raw"
+
+
+NAME = "PAYCOLLECT_WEBHOOK_SECRET"
+
+
+def test_from_env(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The secret comes from the environment, the old one too while it is replaced; options as ever."""
+    monkeypatch.setenv(NAME, SECRET)
+    for old in (None, "", " "):
+        if old is not None:
+            monkeypatch.setenv(f"{NAME}_OLD", old)
+        receiver = ipn.Receiver.from_env()
+        assert receiver.parse(signed(PAID)).key_index == 0
+        with pytest.raises(ipn.SignatureError):
+            receiver.parse(signed(PAID, OTHER))
+    monkeypatch.setenv(f"{NAME}_OLD", OTHER)
+    receiver = ipn.Receiver.from_env(schemes=["raw"], max_size=500)
+    assert receiver.parse(signed(PAID, OTHER)).key_index == 1
+    assert repr(receiver) == "Receiver(2 secrets, schemes=('raw',))"
+    with pytest.raises(ipn.PayloadError):
+        receiver.parse(b" " * 501)
+
+
+@pytest.mark.parametrize("secret", [None, "", "  ", "whsec_x\n", "whsec_\udcff"])
+def test_from_env_names_the_variable(monkeypatch: pytest.MonkeyPatch, secret: str | None) -> None:
+    """A variable that is missing or wrong is named when the service starts; its value is not shown."""
+    monkeypatch.delenv(NAME, raising=False)
+    if secret is not None:
+        monkeypatch.setenv(NAME, secret)
+    with pytest.raises(ValueError, match=f"^{NAME}:") as caught:
+        ipn.Receiver.from_env()
+    assert "whsec_" not in str(caught.value)
+    monkeypatch.setenv(NAME, SECRET)
+    if secret is not None and secret.strip():
+        monkeypatch.setenv(f"{NAME}_OLD", secret)
+        with pytest.raises(ValueError, match=f"^{NAME}_OLD:"):
+            ipn.Receiver.from_env()
+
+
 @pytest.mark.parametrize("field", ["timestamp", "completedAt"])
 @pytest.mark.parametrize("max_age", [60, 60.0, timedelta(minutes=1)])
 def test_age(field: str, max_age: Any) -> None:
@@ -285,10 +362,14 @@ def test_age(field: str, max_age: Any) -> None:
     for seconds in (-60, 0, 60):
         moment = (NOW + timedelta(seconds=seconds)).isoformat()
         receiver.parse(signed(f'{{"{field}":"{moment}"}}'))
-    for seconds in (-61, 61, 10**9):
+    for seconds, words in ((-61, "too old: signed 61 s ago"), (61, "from the future: signed 61 s")):
         moment = (NOW + timedelta(seconds=seconds)).isoformat()
-        with pytest.raises(ipn.SignatureError, match="too long ago"):
-            receiver.parse(signed(f'{{"{field}":"{moment}"}}'))
+        for take in (receiver.parse, receiver.verify):
+            with pytest.raises(
+                ipn.SignatureError, match=f"{words}.* max_age allows 60 s"
+            ) as caught:
+                take(signed(f'{{"{field}":"{moment}"}}'))
+            assert caught.value.status_hint == 401
 
 
 @pytest.mark.parametrize("data", ["{}", '{"timestamp":"soon"}', '{"timestamp":5}'])
@@ -297,6 +378,29 @@ def test_age_without_a_time(data: str) -> None:
     receiver = ipn.Receiver(secrets=SECRET, max_age=60)
     with pytest.raises(ipn.SignatureError, match="no time"):
         receiver.parse(signed(data))
+
+
+def test_the_projects_clocks() -> None:
+    """One clock serves all: anything that tells the seconds since 1970 does, and so does a function."""
+
+    class Noon(Clock):
+        def time(self) -> float:
+            return NOW.timestamp()
+
+    stale = signed('{"timestamp":"2026-01-08T11:58:59Z"}')
+    fresh = signed('{"timestamp":"2026-01-08T11:59:00Z"}')
+    for clock in (Noon(), lambda: NOW):
+        receiver = ipn.Receiver(secrets=SECRET, max_age=60, clock=clock)
+        receiver.parse(fresh)
+        with pytest.raises(ipn.SignatureError, match="too old"):
+            receiver.parse(stale)
+
+
+def test_limits_can_be_asked_for() -> None:
+    """Whoever is handed a receiver can see what it reads, and whether it would lose redeliveries."""
+    assert ipn.Receiver(secrets=SECRET, max_size=500).max_size == 500
+    assert ipn.Receiver(secrets=SECRET).max_age is None
+    assert ipn.Receiver(secrets=SECRET, max_age=60).max_age == timedelta(minutes=1)
 
 
 def test_age_by_the_real_clock() -> None:
@@ -312,7 +416,8 @@ def test_test_deliveries(mark: str) -> None:
     with pytest.raises(ipn.TestEventError) as caught:
         ipn.parse_webhook(body, secret=SECRET)
     assert caught.value.status_hint == 200
-    assert ipn.parse_webhook(body, secret=SECRET, allow_test=True).is_test
+    for secret in (SECRET, [OTHER, SECRET]):
+        assert ipn.parse_webhook(body, secret=secret, allow_test=True).is_test
     ipn.verify_webhook(body, secret=SECRET)
 
 
@@ -390,8 +495,8 @@ def test_secret_with_letters_beyond_ascii() -> None:
     assert ipn.verify_webhook(signed(PAID, "größe"), secret="größe").key_index == 0
 
 
-def test_recipes_are_tried_in_the_given_order() -> None:
-    """Where a message is the same in all recipes, the first one is named."""
+def test_schemes_are_tried_in_the_given_order() -> None:
+    """Where a message is the same in all schemes, the first one is named."""
     body = signed('{"a":"b"}')
     assert ipn.parse_webhook(body, secret=SECRET, schemes=["php", "raw"]).scheme == "php"
     assert serialise({"a": "b"}, "php") == b'{"a":"b"}'
@@ -399,7 +504,7 @@ def test_recipes_are_tried_in_the_given_order() -> None:
 
 @pytest.mark.parametrize("scheme", ["compact", "php"])
 def test_large_data_is_not_written_anew(scheme: Literal["compact", "php"]) -> None:
-    """Under the re-serialising recipes data of more than 64 KiB is refused, up to it accepted."""
+    """Under the re-serialising schemes data of more than 64 KiB is refused, up to it accepted."""
     fits = sign_webhook({"collectionId": "SCI1", "n": ["a" * 65_000]}, SECRET, scheme)
     assert ipn.parse_webhook(fits, secret=SECRET, schemes=[scheme]).scheme == scheme
     large = sign_webhook({"collectionId": "SCI1", "n": ["a" * 66_000]}, SECRET, scheme)

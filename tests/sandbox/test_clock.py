@@ -5,7 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from paycollect.sandbox import Clock
+from paycollect import SessionManager
+from paycollect.sandbox import Clock, Sandbox, respond
+from paycollect.sandbox.wakeup import Wakeup
+from tests.sandbox.conftest import until
 
 START = datetime(2026, 1, 8, 11, 30, tzinfo=UTC)
 
@@ -82,6 +85,72 @@ async def test_sleepers_wake_when_the_clock_is_moved_far_enough() -> None:
 async def test_sleepers_wake_by_themselves_when_the_clock_runs() -> None:
     """At scale 10,000 a minute takes 6 real milliseconds."""
     await Clock(time_scale=10_000).sleep(60)
+
+
+async def test_it_is_a_clock_of_the_project() -> None:
+    """Its seconds are those of `now`, and go on as it is moved."""
+    clock = Clock(time_scale=0, start=START)
+    assert (clock.time(), clock.monotonic()) == (START.timestamp(), 0)
+    clock.advance(90.5)
+    assert (clock.time(), clock.monotonic()) == (START.timestamp() + 90.5, 90.5)
+
+
+async def test_a_session_manager_can_live_by_it(sandbox: Sandbox) -> None:
+    """A wait between two attempts is over as soon as the clock was moved past it."""
+    sandbox.faults.next("GET /refunds/reasons", respond(503, {"Retry-After": "20"}))
+    async with SessionManager(
+        app_id=sandbox.app_id,
+        secret_key=sandbox.secret_key,
+        base_url=sandbox.base_url,
+        clock=sandbox.clock,
+    ) as pay:
+        reasons = asyncio.create_task(pay.list_refund_reasons())
+        await until(lambda: "respond" in [request.fault for request in sandbox.requests])
+        await asyncio.sleep(0.01)
+        assert not reasons.done()
+        while not reasons.done():
+            sandbox.clock.advance(1)
+            await asyncio.sleep(0.001)
+        assert await reasons
+
+
+async def test_it_can_be_moved_from_another_thread() -> None:
+    """Sleepers of any loop wake."""
+    clock = Clock(time_scale=0)
+    sleeper = asyncio.create_task(clock.sleep(60))
+    await asyncio.sleep(0)
+    await asyncio.to_thread(clock.advance, 60)
+    await sleeper
+
+
+def test_a_loop_that_is_gone_is_not_woken() -> None:
+    """Whoever slept in it sleeps for good, and the others are not held up."""
+    clock = Clock(time_scale=0)
+    loop = asyncio.new_event_loop()
+    sleeper = clock.sleep(60)
+    task = loop.create_task(sleeper)
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    clock.advance(60)
+    assert not task.done()
+    task._log_destroy_pending = False  # type: ignore[attr-defined]  # as is meant here
+
+
+async def test_a_move_is_seen_however_narrowly_it_comes() -> None:
+    """Between the look at the clock and the wait: nobody is left asleep."""
+    wakeup = Wakeup()
+    await wakeup.wait(unless=lambda: True)
+
+
+async def test_a_sleeper_that_is_cancelled_at_the_moment_of_waking_stays_cancelled() -> None:
+    """As any other wait."""
+    clock = Clock(time_scale=0)
+    sleeper = asyncio.create_task(clock.sleep(60))
+    await asyncio.sleep(0)
+    clock.advance(60)
+    sleeper.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sleeper
 
 
 async def test_a_moment_that_has_passed_is_not_waited_for() -> None:

@@ -17,7 +17,6 @@ from paycollect.sandbox import (
     duplicated,
     lost_scopes,
     malformed_json,
-    mishaps,
     respond,
     slow_body,
     token_expired,
@@ -25,6 +24,7 @@ from paycollect.sandbox import (
     truncate,
 )
 from paycollect.sandbox.faults import FAULTS, build
+from paycollect.sandbox.http.api import HttpExchange
 from tests.sandbox.conftest import ORDER, Caller, until
 
 
@@ -120,6 +120,10 @@ def test_seconds_have_limits(seconds: float) -> None:
         ("respond", {"status": 500, "headers": {"X": 5}}),
         ("respond", {"status": 500, "code": 5}),
         ("respond", {"status": 500, "body": {}}),
+        ("stray_answer", {"status": 600}),
+        ("stray_answer", {"body": 5}),
+        ("gateway_page", {"status": 100}),
+        ("stale_reads", {"seconds": -1}),
     ],
 )
 def test_wrong_options_are_refused(name: str, options: dict[str, object]) -> None:
@@ -130,15 +134,21 @@ def test_wrong_options_are_refused(name: str, options: dict[str, object]) -> Non
 
 def test_every_fault_can_be_built_by_name() -> None:
     """With the options that it needs."""
-    needed = {"delay": {"seconds": 1}, "slow_body": {"seconds": 1}, "respond": {"status": 503}}
+    needed = {
+        "delay": {"seconds": 1},
+        "slow_body": {"seconds": 1},
+        "stale_reads": {"seconds": 1},
+        "respond": {"status": 503},
+    }
     assert [build(name, needed.get(name, {})).kind for name in FAULTS] == list(FAULTS)
 
 
 def test_a_fault_describes_itself() -> None:
     """As one would have written it, about."""
     fault = respond(429, {"Retry-After": "2"}, code="RATE_LIMIT_EXCEEDED")
-    assert str(fault) == "respond(429, RATE_LIMIT_EXCEEDED, Retry-After: 2)"
+    assert str(fault) == "respond(429, Retry-After: 2, RATE_LIMIT_EXCEEDED)"
     assert str(delay(5)) == "delay(5 s)"
+    assert len(str(respond(502, body="<p>" * 1000))) < 100
 
 
 async def test_a_dropped_request_was_never_worked_on(call: Caller, sandbox: Sandbox) -> None:
@@ -251,17 +261,19 @@ async def test_a_token_can_lose_its_scopes(call: Caller, sandbox: Sandbox) -> No
     assert (await call("GET", "/refunds")).code == "AUTH_SCOPE_DENIED"
 
 
+@pytest.mark.parametrize("fault", [token_revoked(), token_expired(), lost_scopes()])
 async def test_a_fault_for_a_token_that_is_none_changes_nothing(
-    call: Caller, sandbox: Sandbox
+    call: Caller, sandbox: Sandbox, fault: Fault
 ) -> None:
     """The request is refused for its own reason."""
-    sandbox.faults.next("* *", token_revoked())
+    sandbox.faults.next("* *", fault)
     assert (await call("GET", "/refunds", token="unknown")).code == "AUTH_TOKEN_INVALID"
 
 
-def test_a_client_that_has_gone_is_not_missed() -> None:
+async def test_a_client_that_has_gone_is_not_missed(call: Caller, sandbox: Sandbox) -> None:
     """Cutting a connection that the client has closed before is harmless."""
+    await call("GET", "/refunds")
     request = make_mocked_request("GET", "/")
     request._protocol.transport = None
     assert request.transport is None
-    mishaps.cut(request)
+    HttpExchange(sandbox._parts, request, b"", sandbox.requests[0]).cut()

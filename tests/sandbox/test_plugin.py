@@ -97,6 +97,25 @@ def test_a_marker_gives_the_sandbox_options(run: pytest.Pytester) -> None:
     )
 
 
+def test_a_test_without_an_event_loop_has_a_sandbox(run: pytest.Pytester) -> None:
+    """With the same options, in a thread of its own."""
+    _passes(
+        run,
+        """
+        import pytest
+
+        @pytest.mark.paycollect_sandbox(app_id="MYAPP001")
+        def test_it(paycollect_sync_sandbox):
+            record = paycollect_sync_sandbox.create(
+                {"amount": 25, "orderId": "INV-001", "description": "Premium plan"}
+            )
+            assert paycollect_sync_sandbox.pay(record.collection_id).status == "COMPLETED"
+            assert paycollect_sync_sandbox.app_id == "MYAPP001"
+            assert paycollect_sync_sandbox.clock.time_scale == 0
+        """,
+    )
+
+
 def test_a_webhook_can_be_signed_without_a_server(run: pytest.Pytester) -> None:
     """The handler under test proves it as it would prove a real one."""
     _passes(
@@ -117,8 +136,7 @@ def test_a_webhook_can_be_signed_without_a_server(run: pytest.Pytester) -> None:
 
 def test_the_example_of_the_docs_runs(run: pytest.Pytester) -> None:
     """With a client of a service that proves its webhooks."""
-    example = EXAMPLES[2]
-    assert "paycollect_session" in example
+    (example,) = (text for text in EXAMPLES if "paycollect_session" in text)
     _passes(run, example + CLIENT, count=2)
 
 

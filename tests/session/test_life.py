@@ -17,9 +17,9 @@ import pytest
 
 from paycollect import ClosedError, Outcome, PayCollectError, SessionManager
 from paycollect.errors import EventLoopError
-from tests.session.conftest import MakeManager
-from tests.session.messages import APP_ID, SECRET_KEY
-from tests.session.provider import Provider
+from tests.provider.fixtures import MakeManager
+from tests.provider.messages import APP_ID, SECRET_KEY
+from tests.provider.server import Provider
 
 LIST = "GET /collections"
 TOKEN = "POST /auth/token"
@@ -49,6 +49,7 @@ ACTIONS: dict[str, Action] = {
     "iter_refunds": _first_refund,
     "list_refund_reasons": lambda pay: pay.list_refund_reasons(),
     "get_pricing": lambda pay: pay.get_pricing(),
+    "ping": lambda pay: pay.ping(),
     "get_webhook_config": lambda pay: pay.get_webhook_config(),
     "update_webhook_config": lambda pay: pay.update_webhook_config(None),
     "regenerate_webhook_secret": lambda pay: pay.regenerate_webhook_secret(),

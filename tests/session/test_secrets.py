@@ -15,10 +15,10 @@ import pytest
 
 from paycollect import PayCollectError, RetryPolicy, SessionManager, models
 from paycollect.errors import ApiError, DecodeError
-from tests.session import faults
-from tests.session.conftest import MakeManager
-from tests.session.messages import SECRET_KEY, Json, failure, success
-from tests.session.provider import Exchange, Fault, Provider
+from tests.provider import faults
+from tests.provider.fixtures import MakeManager
+from tests.provider.messages import SECRET_KEY, Json, failure, success
+from tests.provider.server import Exchange, Fault, Provider
 
 EMAIL = "alice.payer@example.com"
 NOTE = "private-metadata-value"
@@ -226,7 +226,7 @@ async def test_levels_of_the_log(
 
 async def test_the_request_id_of_a_header(pay: SessionManager, provider: Provider) -> None:
     """Where the body has no request id, that of the header is on the error."""
-    provider.script(LIST, faults.text(404, b"<p>", X_Request_Id="req_from_header"))
+    provider.always(LIST, faults.text(404, b"<p>", X_Request_Id="req_from_header"))
     with pytest.raises(ApiError) as caught:
         await pay.list_collections()
     assert caught.value.request_id == "req_from_header"

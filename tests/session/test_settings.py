@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 import pytest
 
 from paycollect import SessionManager
 from paycollect.session import BASE_URL
-from tests.session.conftest import MakeManager
-from tests.session.messages import APP_ID, SECRET_KEY
-from tests.session.mistakes import SECONDS, URLS, Bad
-from tests.session.provider import Provider
+from tests.provider import faults
+from tests.provider.clocks import FakeClock
+from tests.provider.fixtures import MakeManager
+from tests.provider.messages import APP_ID, SECRET_KEY
+from tests.provider.mistakes import SECONDS, URLS, Bad
+from tests.provider.server import Provider
 
 SETTINGS: dict[str, Bad] = {
     "app_id": [("", ValueError), (" ", ValueError), ("a b", ValueError), ("café", ValueError), ("a\n", ValueError), (None, TypeError), (5, TypeError)],
@@ -99,6 +102,28 @@ def test_settings_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "at http://localhost:1," in repr(SessionManager.from_env())
 
 
+def test_every_other_setting_can_be_given_beside_the_environment() -> None:
+    """from_env takes each option of the class but those that it reads from the environment."""
+    ours, read = (
+        set(signature(make).parameters) for make in (SessionManager, SessionManager.from_env)
+    )
+    assert ours - read == {"app_id", "secret_key", "base_url"}
+
+
+async def test_the_settings_beside_the_environment_are_used(
+    monkeypatch: pytest.MonkeyPatch, provider: Provider, clock: FakeClock
+) -> None:
+    """A manager of the environment lives by the clock that it is given, and revokes at its end."""
+    monkeypatch.setenv("PAYCOLLECT_APP_ID", APP_ID)
+    monkeypatch.setenv("PAYCOLLECT_SECRET_KEY", SECRET_KEY)
+    monkeypatch.setenv("PAYCOLLECT_BASE_URL", provider.base_url)
+    provider.script("GET /collections", faults.says(503, Retry_After="7"))
+    async with SessionManager.from_env(clock=clock, revoke_on_close=True) as pay:
+        await pay.list_collections()
+    assert clock.sleeps == [7.0]
+    assert provider.count("POST /auth/revoke") == 1
+
+
 @pytest.mark.parametrize("name", ["PAYCOLLECT_APP_ID", "PAYCOLLECT_SECRET_KEY"])
 @pytest.mark.parametrize("value", [None, ""])
 def test_a_missing_variable_is_named(
@@ -112,6 +137,27 @@ def test_a_missing_variable_is_named(
         monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match=f"^set {name} in the environment"):
         SessionManager.from_env()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PAYCOLLECT_APP_ID", " "),
+        ("PAYCOLLECT_SECRET_KEY", "PRIVATE\n"),
+        ("PAYCOLLECT_BASE_URL", "http://api.example/v3"),
+        ("PAYCOLLECT_BASE_URL", "https://PRIVATE@api.example/v3"),
+        ("PAYCOLLECT_BASE_URL", "https://a..example/v3"),
+        ("PAYCOLLECT_BASE_URL", "api.example"),
+    ],
+)
+def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    """from_env names the variable, not an argument that its caller has not given."""
+    monkeypatch.setenv("PAYCOLLECT_APP_ID", APP_ID)
+    monkeypatch.setenv("PAYCOLLECT_SECRET_KEY", SECRET_KEY)
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=f"^{name}: ") as caught:
+        SessionManager.from_env()
+    assert "PRIVATE" not in str(caught.value)
 
 
 async def test_only_from_env_reads_the_environment(

@@ -9,9 +9,9 @@ import aiohttp
 import pytest
 
 from paycollect import Checkout, PayCollectError, RetryPolicy, SessionManager
-from tests.session import faults
-from tests.session.conftest import MakeManager
-from tests.session.provider import Exchange, Provider
+from tests.provider import faults
+from tests.provider.fixtures import MakeManager
+from tests.provider.server import Exchange, Provider
 
 # Counting lines here would take longer than the tests, and others reach them all.
 pytestmark = pytest.mark.no_cover

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from paycollect import SessionManager
-from tests.session.mistakes import (
+from tests.provider.mistakes import (
     AMOUNTS,
     DAYS,
     DOCUMENTS,
@@ -20,7 +20,7 @@ from tests.session.mistakes import (
     URLS,
     Bad,
 )
-from tests.session.provider import Provider
+from tests.provider.server import Provider
 
 CREATE = {"amount": 25, "order_id": "INV-001", "description": "Plan"}
 OPTIONS: dict[str, Bad] = {

@@ -1,0 +1,1 @@
+"""A shop in Django, for tests in this process and under real servers: see `settings`."""

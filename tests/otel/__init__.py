@@ -1,0 +1,1 @@
+"""OpenTelemetry, against the SDK of its own makers."""
