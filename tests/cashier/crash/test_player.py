@@ -14,6 +14,7 @@ import pytest
 from paycollect.cashier import Payment, Returned, Standing
 from paycollect.crash import player, processes
 from paycollect.crash.hooks import watch_statements
+from paycollect.crash.life import DeathError, Life, Memory
 from paycollect.crash.player import play
 from paycollect.crash.schedules import STORIES, Op, Schedule
 from paycollect.crash.world import Outside, WorldClock
@@ -47,6 +48,40 @@ async def test_all_that_storms_come_upon_by_chance(tmp_path: Path) -> None:
     outcome = await play(shop_of(right), ops, tmp_path)
     assert not outcome.problems
     assert "ResponseLostError" in "\n".join(outcome.timeline)
+
+
+@pytest.mark.parametrize("real", [False, True])
+async def test_deaths_and_failures_come_where_they_are_planned(tmp_path: Path, real: bool) -> None:
+    """Two planned at once: the second counts from the first; a disk may be full before a life."""
+    ops = (
+        *(Op("fail", n=1), Op("create"), Op("pay"), Op("webhook", n=1)),
+        *(Op("die", n=2, at="handler:on_paid:start"), Op("die", n=1, at="statement:on_paid")),
+        *(Op("work"), Op("wait", n=3600), Op("work"), Op("wait", n=3600), Op("work")),
+        *(Op("fail", n=1), Op("work")),
+    )
+    outcome = await play(shop_of(right), ops, tmp_path, real=real)
+    assert outcome.problems == ()
+    assert outcome.deaths == ((2, "handler:on_paid:start"), (1, "statement:on_paid"))
+    assert [row[1] for row in outcome.orders] == ["fulfilled"]
+
+
+async def test_nothing_of_a_dead_life_goes_on(tmp_path: Path) -> None:
+    """Whatever it tries raises again; a handler that went on after its death is noted."""
+    world = Outside(WorldClock()).world(tmp_path)
+    memory = Memory()
+    life = Life(shop_of(right)(world), world, memory)
+    memory.plan((1, "statement:on_paid"))
+    life.reach("handler:on_paid:start")
+    with pytest.raises(DeathError):
+        life.reach("statement:on_paid")
+    for point in ("commit:before", "sql:insert"):
+        with pytest.raises(DeathError):
+            life.reach(point)
+    assert memory.swallowed == set()
+    with pytest.raises(DeathError):
+        life.reach("handler:on_paid:end")
+    assert memory.swallowed == {"on_paid"}
+    await life.end()
 
 
 async def test_statements_of_all_kinds_are_points(tmp_path: Path) -> None:
@@ -115,6 +150,27 @@ async def test_what_customers_are_told(tmp_path: Path) -> None:
         "order-0 has had 1 checkouts",
         "the customer of order-0 was told that it is paid",
     )
+
+
+async def test_what_nobody_foresaw_is_raised(tmp_path: Path) -> None:
+    """Also where everything happens at once; and the shop is closed all the same."""
+    closed: list[Path] = []
+
+    class Broken(Odd):
+        async def replay(self, order_id: str) -> None:
+            raise LookupError(order_id)
+
+    def make_shop(world: World) -> Shop:
+        async def close() -> None:
+            closed.append(world.folder)
+
+        shop = shop_of(right)(world)
+        odd: Any = Broken(shop.cashier)
+        return Shop(cashier=odd, delivered=shop.delivered, close=close)
+
+    with pytest.raises(LookupError, match="order-0"):
+        await play(make_shop, (Op("create"), Op("rush")), tmp_path)
+    assert closed == [tmp_path]
 
 
 async def test_work_that_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
