@@ -1,12 +1,11 @@
 """Cashier: what a merchant uses.
 
 Invariants: a 2xx means that the webhook is stored. `receive` never asks the provider, and never
-waits for a handler; `returned` asks at most once, and never waits for a row that somebody else has.
+waits for a handler; `returned` asks at most once, and never waits for a lock.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -20,19 +19,20 @@ from paycollect import _arguments as check
 from paycollect._observers import Observer, Observers
 from paycollect.cashier import checkouts
 from paycollect.cashier.checkouts import Checkouts, Intent
-from paycollect.cashier.context import Context, TimeLimit, new_token
+from paycollect.cashier.context import Context, TimeLimit
 from paycollect.cashier.desk import Desk, Entry, Pruned, Stats
 from paycollect.cashier.effects import Effects
 from paycollect.cashier.errors import StoreError, UnknownOrderError
 from paycollect.cashier.handlers import TRANSACTIONAL, Handlers, is_async, takes_tx
 from paycollect.cashier.letters import letter_of
-from paycollect.cashier.orders import CLOCK_TOLERANCE, SECOND, Order
+from paycollect.cashier.orders import CLOCK_TOLERANCE, SECOND
 from paycollect.cashier.records import WebhookReceived, WebhookRefused
+from paycollect.cashier.returns import Returns
 from paycollect.cashier.sqlite import SqliteStore
 from paycollect.cashier.steps import OrderWork
 from paycollect.cashier.store import Store, Tx
-from paycollect.cashier.transactions import claims, inbox, intents, settings
-from paycollect.cashier.values import UNKNOWN, Done, Held, Returned, instant, returned_of
+from paycollect.cashier.transactions import inbox, intents, settings
+from paycollect.cashier.values import UNKNOWN, Done, Held, Returned, instant
 from paycollect.cashier.worker import Rounds, Worker
 from paycollect.clock import CLOCK_METHODS, Clock, MachineClock
 from paycollect.errors import CallbackError, IpnError, TestEventError
@@ -50,8 +50,6 @@ RECEIVE_SECONDS: Final = 8.0
 RETRY_AFTER: Final = 30
 SHORTEST_MAX_AGE: Final = timedelta(minutes=45)
 """Redeliveries come after up to 36 minutes, and carry the time of the first."""
-ASK_AGAIN: Final = 2 * SECOND
-"""How long `returned` leaves the provider alone about an order that was just asked for."""
 
 
 class Cashier(Generic[Tx]):
@@ -124,11 +122,11 @@ class Cashier(Generic[Tx]):
         )
         self._work = OrderWork(self._context)
         self._checkouts = Checkouts(self._context, self._work)
+        self._returns = Returns(self._context, self._work)
         effects = Effects(self._context, self._work)
         self._rounds = Rounds(self._context, self._work, effects)
         self._desk = Desk(self._context, self._work, effects)
         self._worker: Worker | None = None
-        self._late: set[asyncio.Future[Any]] = set()
         self._is_ready = False
         self._limit = TimeLimit(RECEIVE_SECONDS)
 
@@ -181,8 +179,7 @@ class Cashier(Generic[Tx]):
         worker, self._worker = self._worker, None
         if worker is not None:
             await worker.stop(self._context.patience)
-        if self._late:
-            await asyncio.wait(set(self._late), timeout=self._context.patience)
+        await self._returns.end()
         if self._is_ready:
             try:
                 await self._rounds.end(self._context.patience)
@@ -407,7 +404,9 @@ class Cashier(Generic[Tx]):
     async def returned(self, url: Source) -> Returned:
         """Say how the order stands of a customer who comes back, and deliver it if it is paid.
 
-        Nothing in the URL is believed: it names the checkout, and the provider is asked.
+        Nothing in the URL is believed: it names the checkout, and the provider is asked. Where a
+        worker is asking already, as the webhook came a moment before, it waits for what comes of
+        it, within `patience`.
 
         Args:
             url: the URL, its query, or the parameters that a framework made of it.
@@ -422,40 +421,7 @@ class Cashier(Generic[Tx]):
         except CallbackError:
             return UNKNOWN
         await self._ready()
-        found = await self._store.run(
-            partial(intents.read_by_collection, collection_id), reads=True
-        )
-        if found is None:
-            return UNKNOWN
-        order, _ = found
-        if order.state in ("open", "paid") and not order.held_reason:
-            order = await self._look(order)
-        return returned_of(order)
-
-    async def _look(self, order: Order) -> Order:
-        """Confirm and fulfil an order within the patience; what takes longer goes on by itself."""
-        claimed = await self._store.run(
-            partial(claims.claim_one, order.order_id, new_token(), ASK_AGAIN)
-        )
-        if claimed is not None:
-            patience = self._context.patience
-            await self._bounded(self._work.process(claimed, "return", deadline=patience))
-            self._store.notify()
-        again = await self._store.run(partial(intents.read, order.order_id), reads=True)
-        return again or order
-
-    async def _bounded(self, work: Any) -> None:
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            await work
-            return
-        task = asyncio.ensure_future(work)
-        self._late.add(task)
-        task.add_done_callback(self._late.discard)
-        await asyncio.wait({task}, timeout=self._context.patience)
-        if task.done():
-            task.result()
+        return await self._returns.returned(collection_id)
 
     # --- work
 

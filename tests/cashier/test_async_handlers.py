@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from typing import Any
 
 import pytest
 
-from paycollect.cashier import BrokenHandlerError, Cashier, Handlers, Payment
+from paycollect.cashier import BrokenHandlerError, Cashier, Handlers, Payment, returns
 from paycollect.cashier.store import Store
 from tests.cashier.async_store import AsyncStore
 from tests.cashier.conftest import ARGUMENTS, World, order
@@ -96,23 +97,30 @@ async def test_a_handler_that_ends_its_transaction(world: World, store: AsyncSto
     await cashier.aclose()
 
 
-async def test_without_an_event_loop(world: World, store: AsyncStore) -> None:
-    """Code that blocks can drive `returned`, as long as nothing in it waits."""
+async def test_without_an_event_loop(
+    world: World, store: AsyncStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Code that blocks can drive `returned`, as long as nothing in it waits; pauses block, too."""
 
     async def ship(payment: Payment) -> None: ...
 
     cashier = await delivered(world, store, ship)
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
 
     async def work() -> None:
         done.append(1)
 
     done: list[int] = []
-    bounded = cashier._bounded(work())
+
+    async def all_of_it() -> None:
+        await cashier._returns._bounded(work())
+        assert await cashier._returns._pause()
 
     def drive() -> None:
         with pytest.raises(StopIteration):
-            bounded.send(None)
+            all_of_it().send(None)
 
     await asyncio.to_thread(drive)
-    assert done == [1]
+    assert (done, pauses) == ([1], [returns.LOOK_AGAIN])
     await cashier.aclose()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from paycollect.cashier import Answer, Handlers, Standing
+from paycollect.clock import MachineClock
 from paycollect.ipn import Receiver
 from paycollect.sandbox.faults import delay, respond
 from paycollect.testing import sign_webhook
@@ -339,3 +340,49 @@ async def test_a_delayed_provider_does_not_hold_up_webhooks(world: World) -> Non
         assert not work.done()
         world.clock.advance(5)
         await work
+
+
+async def test_the_return_page_waits_for_who_is_asking_already(world: World) -> None:
+    """The webhook has come a moment before the customer: the provider is asked once."""
+    async with world.life(clock=Quick()) as cashier:
+        checkout = await order(cashier)
+        await world.sandbox.pay(checkout.collection_id)
+        await cashier.receive(world.webhook())
+        world.sandbox.faults.next("GET /collections/{id}", delay(1))
+        work = asyncio.create_task(cashier.run_once())
+        await until(lambda: world.gets() == 1)
+        back = asyncio.create_task(
+            cashier.returned(f"?batch={checkout.collection_id}&status=COMPLETED")
+        )
+        await until(lambda: Quick.pauses > 2)
+        world.clock.advance(1)
+        assert ((await back).standing, (await back).delivered) == (Standing.PAID, True)
+        assert (await work).delivered == 1
+        assert world.gets() == 1
+
+
+@pytest.mark.parametrize("clock", ["quick", "still"])
+async def test_the_return_page_does_not_wait_for_a_dead_one(world: World, clock: str) -> None:
+    """Who has the order may have died: the customer is told to look again, within the patience."""
+    Quick.pauses = 0
+    options: Any = {"clock": Quick()} if clock == "quick" else {"patience": 0.01}
+    async with world.life(**options) as cashier:
+        checkout = await order(cashier)
+        await world.sandbox.pay(checkout.collection_id)
+        lease = int((cashier._context.clock.time() + 60) * 1000)
+        world.change("UPDATE paycollect_order SET lease = 'x', lease_until = ?", lease)
+        back = await cashier.returned(f"?batch={checkout.collection_id}&status=COMPLETED")
+        assert back.standing is Standing.PENDING
+    assert Quick.pauses == (60 if clock == "quick" else 0)
+    assert world.gets() == 0
+
+
+class Quick(MachineClock):
+    """A clock on which a pause takes no time."""
+
+    pauses = 0
+
+    async def sleep(self, seconds: float) -> None:
+        """Let others run."""
+        Quick.pauses += 1
+        await asyncio.sleep(0)

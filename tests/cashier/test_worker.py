@@ -272,7 +272,7 @@ async def test_closing_waits_for_a_look_that_is_under_way(world: World) -> None:
 
     cashier = world.cashier()
     late = asyncio.create_task(look())
-    cashier._late.add(late)
+    cashier._returns._late.add(late)
     await cashier.aclose()
     assert late.done()
 

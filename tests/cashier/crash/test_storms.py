@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 
 from paycollect.testing import crash_test
-from tests.cashier.crash import postgres_shop, shops
+from tests.cashier.crash import http_shop, postgres_shop, shops
 from tests.cashier.postgres import Postgres, find_server, fresh_schema
 from tests.conftest import STEADY
 
@@ -19,6 +19,7 @@ PARTS = 8 if THOROUGH else 1
 """So that two workers share the work."""
 ON_SQLITE = 1_280 if THOROUGH else 15
 ON_POSTGRES = 20 if THOROUGH else 4
+ON_HTTP = 40 if THOROUGH else 5
 PROCESSES = 25 if THOROUGH else 2
 
 
@@ -37,6 +38,16 @@ def test_storms_on_sqlite(part: int) -> None:
         processes=PROCESSES,
     )
     assert report, str(report)
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_storms_over_http(part: int) -> None:
+    """The same where the provider and the shop are servers, and lost answers are hung up on."""
+    asked = len(http_shop.REQUESTS)
+    make_shop = http_shop.shop_over_http(shops.right)
+    report = crash_test(make_shop, schedules=ON_HTTP, seed=seed_of(part), processes=0)
+    assert report, str(report)
+    assert len(http_shop.REQUESTS) > asked + ON_HTTP
 
 
 @pytest.fixture
