@@ -17,7 +17,7 @@ import sqlite3
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from decimal import Decimal
 from functools import partial
@@ -42,9 +42,11 @@ from paycollect.cashier.sqlalchemy import SqlAlchemyStore, immediate
 from paycollect.cashier.store import Dialect, Steps
 from paycollect.cashier.transactions import inbox
 from paycollect.ipn import Receiver
+from paycollect.sandbox import Sandbox
 from paycollect.status import PaymentStatus
 from paycollect.testing import sign_webhook
 from paycollect.web.aiohttp import webhook_routes
+from tests.cashier.cancelling import cut_short
 from tests.cashier.postgres import Postgres, find_server, fresh_schema
 
 SECRET = "whsec_benchmark000000000000000000000001"
@@ -330,6 +332,74 @@ async def slow_handler_rows(full: bool) -> AsyncIterator[Row]:
         goal=110,
         note=f"{len(waits)} webhooks, the longest {1000 * max(waits):.0f} ms",
     )
+
+
+# --- cancellation ---------------------------------------------------------------------------------
+
+
+async def cancel_rows(full: bool) -> AsyncIterator[Row]:
+    """How long a cancelled call goes on, wherever it waits, beside webhooks and a slow handler."""
+    lasted: list[float] = []
+
+    def slow(tx: sqlite3.Connection, payment: Payment) -> None:
+        time.sleep(0.1)
+        ship(tx, payment)
+
+    async with Sandbox() as sandbox, AsyncExitStack() as opened:
+        pay = await opened.enter_async_context(
+            SessionManager(
+                app_id=sandbox.app_id, secret_key=sandbox.secret_key, base_url=sandbox.base_url
+            )
+        )
+        with folder() as place:
+            shop: Handlers[sqlite3.Connection] = Handlers()
+            shop.on_paid(slow)
+            store = SqliteStore(place / "ours.db")
+            cashier = Cashier(pay, Receiver(secrets=SECRET), store, handlers=shop)
+            with sqlite3.connect(place / "ours.db") as setting_up:
+                setting_up.execute(floors.PARCELS)
+            setting_up.close()
+            calls: tuple[Callable[[str], Coroutine[Any, Any, object]], ...] = (
+                lambda order_id: _order(cashier, order_id),
+                lambda _: cashier.receive(bodies(1)[0]),
+                lambda order_id: cashier.returned(f"?batch={made[order_id]}&status=COMPLETED"),
+                lambda _: cashier.run_once(),
+            )
+            made: dict[str, str] = {}
+            beside = asyncio.ensure_future(_webhooks(cashier))
+            for turn in range(5 if full else 1):
+                for kind, call in enumerate(calls):
+                    for number in count(1):
+                        order_id = f"C-{turn}-{kind}-{number}"
+                        if kind:
+                            made[order_id] = await _order(cashier, order_id)
+                            await sandbox.pay(made[order_id])
+                        cut = await cut_short(call(order_id), number)
+                        if cut.places < number:
+                            break
+                        lasted.append(cut.lasted)
+            beside.cancel()
+            await asyncio.gather(beside, return_exceptions=True)
+            await cashier.aclose()
+    yield Row(
+        "a cancelled call ends, the longest",
+        1000 * max(lasted),
+        "ms",
+        goal=50,
+        note=f"{len(lasted)} places, p50 {1000 * statistics.median(lasted):.2g} ms",
+    )
+
+
+async def _order(cashier: Cashier[Any], order_id: str) -> str:
+    checkout = await cashier.create_checkout(
+        order_id=order_id, amount="25.00", description="Premium plan"
+    )
+    return checkout.collection_id
+
+
+async def _webhooks(cashier: Cashier[Any]) -> None:
+    while True:
+        await flow(cashier.receive, 8, 8)
 
 
 # --- statements -----------------------------------------------------------------------------------
@@ -802,6 +872,7 @@ IN_A_FILE = (
     alchemy_rows,
     fulfil_rows,
     slow_handler_rows,
+    cancel_rows,
     http_rows,
     age_rows,
     statement_rows,
