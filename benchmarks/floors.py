@@ -20,9 +20,9 @@ from typing import Any, Protocol, TypeAlias, cast
 from attrs import evolve
 
 from paycollect.cashier import schema
+from paycollect.cashier._writer import LOG_PAGES
 from paycollect.cashier.letters import letter_of
 from paycollect.cashier.orders import Order, order_of
-from paycollect.cashier.sqlite import LOG_PAGES
 from paycollect.cashier.store import HANDLER, Args, Dialect, Row, Steps
 from paycollect.cashier.transactions import claims, inbox, outcomes
 from paycollect.cashier.transactions.claims import Claimed, Hint

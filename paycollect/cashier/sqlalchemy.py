@@ -35,7 +35,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, a
 from paycollect.cashier import schema
 from paycollect.cashier._grouping import Grouping
 from paycollect.cashier.errors import BrokenHandlerError, StoreError
-from paycollect.cashier.sqlite import check_version
 from paycollect.cashier.store import (
     ENDS_TRANSACTION,
     HANDLER,
@@ -49,6 +48,7 @@ from paycollect.cashier.store import (
     point_of,
     reach_nothing,
 )
+from paycollect.cashier.transactions.settings import check_version
 from paycollect.errors import Outcome
 
 R = TypeVar("R")

@@ -9,7 +9,6 @@ from typing import TypeVar
 
 from paycollect.cashier import schema
 from paycollect.cashier.errors import BrokenHandlerError
-from paycollect.cashier.sqlite import check_version
 from paycollect.cashier.store import (
     HANDLER,
     Args,
@@ -22,6 +21,7 @@ from paycollect.cashier.store import (
     play_async,
     reach_nothing,
 )
+from paycollect.cashier.transactions.settings import check_version
 
 R = TypeVar("R")
 

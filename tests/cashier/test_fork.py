@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from paycollect.cashier import SqliteStore, sqlite
+from paycollect.cashier import SqliteStore, _writer
 from paycollect.cashier.errors import StoreError
 from tests.cashier.test_sqlite import delivery_of_nothing, goods, insert, one
 
@@ -105,12 +105,12 @@ async def test_children_write_and_lose_nothing(store: SqliteStore) -> None:
 async def test_the_file_is_closed_while_a_fork_is_made(store: SqliteStore) -> None:
     """Work waits, and goes on in the parent."""
     assert has_log(store)
-    await asyncio.to_thread(sqlite._before_fork)
+    await asyncio.to_thread(_writer._before_fork)
     assert not has_log(store)
     waits = asyncio.create_task(insert(store, "a"))
     await asyncio.sleep(0)
     assert goods(store) == []
-    sqlite._after_fork_in_parent()
+    _writer._after_fork_in_parent()
     await waits
     assert goods(store) == ["a"]
     await store.aclose()
@@ -118,24 +118,24 @@ async def test_the_file_is_closed_while_a_fork_is_made(store: SqliteStore) -> No
 
 async def test_two_threads_fork_at_once(store: SqliteStore) -> None:
     """The file stays closed until both have forked."""
-    await asyncio.to_thread(sqlite._before_fork)
-    await asyncio.to_thread(sqlite._before_fork)
-    sqlite._after_fork_in_parent()
+    await asyncio.to_thread(_writer._before_fork)
+    await asyncio.to_thread(_writer._before_fork)
+    _writer._after_fork_in_parent()
     waits = asyncio.create_task(insert(store, "a"))
     await asyncio.sleep(0)
     assert not has_log(store)
     assert not waits.done()
-    sqlite._after_fork_in_parent()
+    _writer._after_fork_in_parent()
     await waits
     await store.aclose()
 
 
 async def test_what_is_in_memory_outlives_a_fork() -> None:
     """It would be gone with its connection, so this one stays open."""
-    store = SqliteStore(sqlite.MEMORY)
+    store = SqliteStore(_writer.MEMORY)
     await store.run(lambda: one("CREATE TABLE goods (name TEXT PRIMARY KEY)"))
-    await asyncio.to_thread(sqlite._before_fork)
-    sqlite._after_fork_in_parent()
+    await asyncio.to_thread(_writer._before_fork)
+    _writer._after_fork_in_parent()
     await insert(store, "a")
     await store.aclose()
 
@@ -154,15 +154,15 @@ async def test_a_fork_waits_for_the_handler_that_runs(
     shipping = asyncio.create_task(store.deliver(delivery_of_nothing, ship))
     assert await asyncio.to_thread(begun.wait, 30)
     with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
-        patch.setattr(sqlite, "LONGEST_PAUSE", 0)
-        await asyncio.to_thread(sqlite._before_fork)
-        sqlite._after_fork_in_parent()
+        patch.setattr(_writer, "LONGEST_PAUSE", 0)
+        await asyncio.to_thread(_writer._before_fork)
+        _writer._after_fork_in_parent()
     assert "the child must not use the cashier" in caplog.text
     caplog.clear()
-    forking = asyncio.create_task(asyncio.to_thread(sqlite._before_fork))
+    forking = asyncio.create_task(asyncio.to_thread(_writer._before_fork))
     gate.set()
     await forking
-    sqlite._after_fork_in_parent()
+    _writer._after_fork_in_parent()
     await shipping
     assert caplog.text == ""
     assert goods(store) == ["parcel"]
@@ -173,8 +173,8 @@ async def test_a_handler_that_forks(store: SqliteStore) -> None:
     """It does not wait for itself."""
 
     def ship(tx: sqlite3.Connection) -> None:
-        sqlite._before_fork()
-        sqlite._after_fork_in_parent()
+        _writer._before_fork()
+        _writer._after_fork_in_parent()
         tx.execute("INSERT INTO goods VALUES ('parcel')")
 
     await store.deliver(delivery_of_nothing, ship)
@@ -188,11 +188,11 @@ async def test_a_file_that_is_gone_after_the_fork(tmp_path: Path) -> None:
     folder.mkdir()
     store = SqliteStore(folder / "shop.db")
     await store.open()
-    await asyncio.to_thread(sqlite._before_fork)
+    await asyncio.to_thread(_writer._before_fork)
     folder.rename(tmp_path / "elsewhere")
     waits = asyncio.create_task(insert(store, "a"))
     await asyncio.sleep(0)
-    sqlite._after_fork_in_parent()
+    _writer._after_fork_in_parent()
     with pytest.raises(StoreError, match="its folder must exist"):
         await waits
     (tmp_path / "elsewhere").rename(folder)

@@ -16,8 +16,8 @@ import pytest
 from paycollect.cashier import SqliteStore
 from paycollect.cashier._guarded import GuardedConnection
 from paycollect.cashier._network import network_file_system
+from paycollect.cashier._writer import Job, Writer, explain
 from paycollect.cashier.errors import BrokenHandlerError, StoreError, StoreVersionError
-from paycollect.cashier.sqlite import _Job, _Writer, explain
 from paycollect.cashier.store import HANDLER, Steps
 from paycollect.cashier.transactions import intents
 
@@ -596,7 +596,7 @@ async def test_what_is_asked_after_the_end(store: SqliteStore) -> None:
 
 
 def _job() -> Any:
-    return _Job(intents.now)
+    return Job(intents.now)
 
 
 async def test_a_child_process_gets_a_connection_of_its_own(store: SqliteStore) -> None:
@@ -657,7 +657,7 @@ async def test_a_file_on_a_network_file_system(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Refused, with what to use instead."""
-    monkeypatch.setattr("paycollect.cashier.sqlite.network_file_system", lambda _: "nfs4")
+    monkeypatch.setattr("paycollect.cashier._writer.network_file_system", lambda _: "nfs4")
     with pytest.raises(StoreError, match="use a local disk, or PostgreSQL"):
         await SqliteStore(tmp_path / "shop.db").open()
 
@@ -688,7 +688,7 @@ def test_a_disk_that_fails() -> None:
 async def test_a_thread_that_was_replaced_is_not_forgotten_twice(store: SqliteStore) -> None:
     """Only the writer that could not open the file is given up, not its successor."""
     writer = store._writer()
-    store._forget(_Writer(store))
+    store._forget(Writer(store.path, store._dialect, store.connection, store._pass))
     assert store._writer() is writer
 
 

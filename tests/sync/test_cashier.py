@@ -31,8 +31,8 @@ from paycollect.cashier import (
     UnknownOrderError,
     schema,
 )
-from paycollect.cashier.sqlite import check_version
 from paycollect.cashier.store import HANDLER, Dialect, Listeners, Steps, play, reach_nothing
+from paycollect.cashier.transactions.settings import check_version
 from paycollect.errors import EventLoopError
 from paycollect.ipn import Receiver
 from paycollect.sandbox import Sandbox, respond

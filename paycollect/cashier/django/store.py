@@ -32,9 +32,9 @@ from django.db import (
 )
 from django.db.transaction import TransactionManagementError
 
+from paycollect.cashier._writer import explain
 from paycollect.cashier.errors import BrokenHandlerError, StoreError
 from paycollect.cashier.handlers import HandlerFailedError
-from paycollect.cashier.sqlite import check_version, explain
 from paycollect.cashier.store import (
     ENDS_TRANSACTION,
     HANDLER,
@@ -47,6 +47,7 @@ from paycollect.cashier.store import (
     play,
     reach_nothing,
 )
+from paycollect.cashier.transactions.settings import check_version
 from paycollect.errors import Outcome
 
 R = TypeVar("R")

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, cast
 
+from paycollect.cashier import schema
+from paycollect.cashier.errors import StoreVersionError
 from paycollect.cashier.orders import DAY
 from paycollect.cashier.store import Steps
 
@@ -87,3 +89,21 @@ def put(name: str, value: str = "") -> Steps[None]:
         ),
         {"name": name, "value": value},
     )
+
+
+def check_version() -> Steps[None]:
+    """Note the version of the tables where it is not noted, and compare it with ours."""
+    yield (
+        (
+            "INSERT INTO paycollect_schema (id, version, min_compatible)"
+            " VALUES ('paycollect', :version, :compatible) ON CONFLICT (id) DO NOTHING"
+        ),
+        {"version": schema.VERSION, "compatible": schema.MIN_COMPATIBLE},
+    )
+    rows = yield "SELECT version, min_compatible FROM paycollect_schema WHERE id = 'paycollect'", {}
+    version, compatible = rows[0]
+    if int(str(compatible)) > schema.VERSION:
+        raise StoreVersionError(
+            f"the cashier's tables are of version {version}, which this release (version"
+            f" {schema.VERSION}) cannot work with: install a newer release of paycollect"
+        )
