@@ -236,16 +236,20 @@ class Writer(threading.Thread):
 
     def _together(self, group: list[Job[Any]]) -> None:
         """Run a group in one transaction; if that fails as a whole, each member by itself."""
-        if len(group) == 1:
+        short = [job for job in group if job.alone]
+        if len(group) == 1 and not short:
             self._alone(group[0], "BEGIN IMMEDIATE")
             return
         try:
-            self._db.run("BEGIN IMMEDIATE")
-            short = [job for job in group if job.alone]
-            values = play_together(self._execute_many, [job.steps for job in short], self._reach)
-            outcomes = [(job, *self._member(job)) for job in group if not job.alone]
+            if len(short) == len(group) <= MOST_ROWS:
+                values = self._at_once(short)
+                outcomes: list[tuple[Job[Any], Any, Exception | None]] = []
+            else:
+                self._db.run("BEGIN IMMEDIATE")
+                values = self._play_short(short)
+                outcomes = [(job, *self._member(job)) for job in group if not job.alone]
+                self._commit()
             outcomes += [(job, value, None) for job, value in zip(short, values, strict=True)]
-            self._commit()
         except Exception:  # noqa: BLE001  # each is told its own, whatever it was
             self._rollback()
             self._one_by_one(group)
@@ -257,6 +261,20 @@ class Writer(threading.Thread):
         else:
             for outcome in outcomes:
                 self._tell(*outcome)
+
+    def _at_once(self, short: list[Job[Any]]) -> list[Any]:
+        """Run a group without BEGIN and COMMIT: a statement alone is a transaction, too.
+
+        For each statement the interpreter's lock is let go and awaited again, up to 5 ms where an
+        event loop is busy.
+        """
+        self._reach("commit:before")
+        values = self._play_short(short)
+        self._reach("commit:after")
+        return values
+
+    def _play_short(self, short: list[Job[Any]]) -> list[Any]:
+        return play_together(self._execute_many, [job.steps for job in short], self._reach)
 
     def _one_by_one(self, group: list[Job[Any]]) -> None:
         for number, job in enumerate(group, start=1):
@@ -318,18 +336,11 @@ class Writer(threading.Thread):
         return self._db.run(text, values)
 
     def _execute_many(self, sql: str, rows: Sequence[Args]) -> list[Row]:
-        """Run a statement with each of the parameters; many rows are inserted by a few statements.
-
-        For each statement the interpreter's lock is let go and awaited again, up to 5 ms where an
-        event loop is busy. The numbers of rows are powers of two, so that few texts are compiled.
-        """
+        """Run a statement with each of the parameters; many rows are inserted by one of them."""
         if len(rows) == 1 or not sql.startswith("INSERT"):
             return [row for args in rows for row in self._execute(sql, args)]
-        while rows:
-            size = min(MOST_ROWS, 1 << len(rows).bit_length() - 1)
-            text, values = self._dialect.write_rows(sql, rows[:size])
-            self._db.run(text, values)
-            rows = rows[size:]
+        for first in range(0, len(rows), MOST_ROWS):
+            self._db.run(*self._dialect.write_rows(sql, rows[first : first + MOST_ROWS]))
         return []
 
     def _commit(self) -> None:

@@ -127,15 +127,18 @@ async def test_many_rows_go_with_a_few_statements(
     results = await while_blocked(store, *(put(store, name) for name in [*names, "N3"]))
     assert results == [None] * 151
     assert goods(store) == sorted(name.lower() for name in names)
-    # 151 rows are 64 + 64 + 16 + 4 + 2 + 1.
-    assert [sql.count("lower(") for sql in sent if sql.startswith("INSERT")] == [
-        64,
-        64,
-        16,
-        4,
-        2,
-        1,
+    assert [sql.count("lower(") for sql in sent if sql.startswith("INSERT")] == [64, 64, 23]
+    sent.clear()
+    points: list[str] = []
+    store.reach = points.append
+    assert await while_blocked(store, put(store, "o1"), put(store, "o2")) == [None, None]
+    (insert_both,) = sent[2:]  # after the handler that they waited for
+    assert insert_both.count("lower(") == 2, "BEGIN and COMMIT are spared"
+    assert [point for point in points if point.startswith("commit")][-2:] == [
+        "commit:before",
+        "commit:after",
     ]
+    assert goods(store)[-2:] == ["o1", "o2"]
 
 
 async def test_a_row_that_cannot_be_stored_harms_no_other(store: SqliteStore) -> None:
