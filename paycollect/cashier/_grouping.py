@@ -76,11 +76,11 @@ class Grouping:
             await asyncio.gather(*(self._one(steps, answer) for steps, answer in group))
         except BaseException as death:  # the loop is ending, or a crash test's death
             for _, answer in group:
-                _tell(answer, None, death)
+                settle(answer, None, death)
             raise
         else:
             for (_, answer), result in zip(group, results, strict=True):
-                _tell(answer, result, None)
+                settle(answer, result, None)
             await asyncio.sleep(0)  # who comes back at once goes with the next group
         finally:
             self._go_on(line)
@@ -89,12 +89,13 @@ class Grouping:
         try:
             result = await self._alone(steps)
         except Exception as problem:  # noqa: BLE001  it is told to whom it concerns
-            _tell(answer, None, problem)
+            settle(answer, None, problem)
         else:
-            _tell(answer, result, None)
+            settle(answer, result, None)
 
 
-def _tell(answer: asyncio.Future[Any], result: object, problem: BaseException | None) -> None:
+def settle(answer: asyncio.Future[Any], result: object, problem: BaseException | None) -> None:
+    """Tell whoever waits the result, or what has gone wrong."""
     if answer.done():
         return  # whoever asked was cancelled
     if problem is None:

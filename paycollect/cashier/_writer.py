@@ -28,6 +28,7 @@ from weakref import WeakSet
 from attrs import define, field
 
 from paycollect.cashier import schema
+from paycollect.cashier._grouping import settle
 from paycollect.cashier._guarded import GuardedConnection
 from paycollect.cashier._network import network_file_system
 from paycollect.cashier.errors import BrokenHandlerError, StoreError
@@ -232,7 +233,7 @@ class Writer(threading.Thread):
         outcomes, self._outcomes = self._outcomes, {}
         for loop, answers in outcomes.items():
             with suppress(RuntimeError):  # the loop is closed: nobody waits
-                loop.call_soon_threadsafe(_resolve, answers)
+                loop.call_soon_threadsafe(_settle_all, answers)
 
     def _together(self, group: list[Job[Any]]) -> None:
         """Run a group in one transaction; if that fails as a whole, each member by itself."""
@@ -403,14 +404,9 @@ class Writer(threading.Thread):
             self._rollback()
 
 
-def _resolve(outcomes: list[_Outcome]) -> None:
-    for answer, value, problem in outcomes:
-        if answer.done():
-            continue  # whoever asked was cancelled
-        if problem is None:
-            answer.set_result(value)
-        else:
-            answer.set_exception(problem)
+def _settle_all(outcomes: list[_Outcome]) -> None:
+    for outcome in outcomes:
+        settle(*outcome)
 
 
 _writers: Final[WeakSet[Writer]] = WeakSet()

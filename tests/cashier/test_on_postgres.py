@@ -18,7 +18,7 @@ from paycollect import SessionManager
 from paycollect.cashier import Cashier, Closed, Handlers, Held, Payment, Refunded, SqlAlchemyStore
 from paycollect.ipn import Receiver
 from paycollect.sandbox import Sandbox
-from tests.cashier.conftest import World
+from tests.cashier.conftest import World, order
 from tests.cashier.postgres import Postgres, connect, find_server, fresh_schema, now
 from tests.cashier.test_desk import *
 from tests.cashier.test_life import *
@@ -134,3 +134,58 @@ async def world() -> AsyncIterator[World]:
             made = PostgresWorld(sandbox, pay, postgres)
             yield made
             await made.engine.dispose()
+
+
+FINISHED = 20_000
+FILL = f"""
+    INSERT INTO paycollect_order (order_id, state, collection_id, created_at, fulfilled_at)
+        SELECT 'OLD-' || n, 'fulfilled', 'SCIOLD' || n, n, n FROM generate_series(1, {FINISHED}) n;
+    INSERT INTO paycollect_inbox (id, order_id, collection_id, received_at, handled_at)
+        SELECT 'OLD-' || n, 'OLD-' || n, 'SCIOLD' || n, n, n FROM generate_series(1, {FINISHED}) n;
+    INSERT INTO paycollect_timeline (id, order_id, at, what)
+        SELECT 'OLD-' || n, 'OLD-' || n, n, 'fulfilled' FROM generate_series(1, {FINISHED}) n;
+"""
+LOOKED_THROUGH = (
+    "SELECT relname, seq_tup_read FROM pg_stat_user_tables WHERE schemaname = current_schema()"
+    " AND relname IN ('paycollect_order', 'paycollect_inbox', 'paycollect_timeline')"
+)
+
+
+@pytest.mark.parametrize("analyzed", [False, True])
+async def test_finished_orders_are_not_looked_through(world: Any, analyzed: bool) -> None:
+    """However many there are; also before the database has counted them."""
+    async with world.life() as cashier:
+        await cashier.run_once()
+    for statement in [*FILL.split(";")[:-1], *(["ANALYZE"] if analyzed else [])]:
+        world.change(statement)
+    await world.engine.dispose()  # a connection tells what it has read when it ends
+    before = dict(world.rows(LOOKED_THROUGH))
+    async with world.life() as cashier:
+        for number in range(4):
+            checkout = await order(cashier, f"INV-{number}")
+            back = f"?batch={checkout.collection_id}&status=COMPLETED"
+            if number == 0:
+                await world.sandbox.decline(checkout.collection_id)
+            else:
+                await world.sandbox.pay(checkout.collection_id)
+            if number == 1:
+                await cashier.returned(back)
+            elif number == 2:
+                letter = world.webhook(f"INV-{number}", collection_id=checkout.collection_id)
+                await cashier.receive(letter)
+            await cashier.run_until_idle()
+        world.clock.advance(7200)
+        await cashier.run_until_idle()
+        await world.sandbox.refund(checkout.collection_id)  # nobody tells of it but the sweep
+        world.clock.advance(7200)
+        await cashier.run_until_idle()
+        await cashier.replay("INV-3")
+        await cashier.timeline("INV-3")
+        assert world.state("INV-3") == "refunded"
+        assert world.parcels == ["INV-1", "INV-2", "INV-3"]
+    await world.engine.dispose()
+    after = dict(world.rows(LOOKED_THROUGH))
+    assert [name for name in after if after[name] - before[name] >= FINISHED] == []
+    world.change("SELECT COUNT(*) FROM paycollect_order WHERE amount = '1'")
+    seen = dict(world.rows(LOOKED_THROUGH))["paycollect_order"] - after["paycollect_order"]
+    assert seen >= FINISHED, "this is how a look through all would show"

@@ -65,12 +65,11 @@ def _with_hints(rows: Sequence[Row], token: str, lease: int) -> Steps[list[Claim
             (
                 "UPDATE paycollect_inbox SET tries = tries + 1, order_id = COALESCE(order_id, :o),"
                 " due_at = {now} + :lease + 30000 * CASE WHEN tries < 20 THEN tries ELSE 20 END"
-                # Not by one OR: SQLite would look through all webhooks that wait.
-                " WHERE id IN (SELECT id FROM paycollect_inbox"
-                " WHERE due_at IS NOT NULL AND order_id = :o"
-                " UNION SELECT id FROM paycollect_inbox"
-                " WHERE due_at IS NOT NULL AND collection_id = :c)"
-                " AND due_at IS NOT NULL RETURNING id, status, tries, received_at"
+                # Each side can use its own partial index. By a sub-select PostgreSQL would look
+                # through all webhooks for as long as nobody has told it how many there are.
+                " WHERE (due_at IS NOT NULL AND order_id = :o)"
+                " OR (due_at IS NOT NULL AND collection_id = :c)"
+                " RETURNING id, status, tries, received_at"
             ),
             {"o": order.order_id, "c": order.collection_id or "", "lease": lease},
         )
@@ -85,10 +84,12 @@ def claim_woken(token: str, limit: int, delivers: int, lease: int = LEASE) -> St
         (
             "WITH wake AS MATERIALIZED (SELECT order_id, collection_id FROM paycollect_inbox"
             " WHERE due_at IS NOT NULL AND due_at <= {now} ORDER BY due_at LIMIT :n),"
+            # Neither by an OR nor by a join: for both PostgreSQL can look through all orders.
+            " known AS MATERIALIZED (SELECT order_id FROM wake WHERE order_id IS NOT NULL"
+            " UNION SELECT (SELECT MIN(paycollect_order.order_id) FROM paycollect_order"
+            " WHERE paycollect_order.collection_id = wake.collection_id) FROM wake),"
             " due AS MATERIALIZED (SELECT order_id FROM paycollect_order"
-            " WHERE (order_id IN (SELECT order_id FROM wake WHERE order_id IS NOT NULL)"
-            " OR collection_id IN"
-            " (SELECT collection_id FROM wake WHERE collection_id IS NOT NULL))"
+            " WHERE order_id IN (SELECT order_id FROM known)"
             f" AND {_FREE} AND {_LIVE} AND (state <> 'paid' OR :delivers = 1)"
             f" LIMIT :n {{skip}}) {_TAKE}"
         ),

@@ -87,8 +87,8 @@ def repair() -> Steps[None]:
     """Have done now what a clock that has jumped would put off for too long."""
     yield (
         (
-            "UPDATE paycollect_order SET due_at = {now} WHERE due_at > {now}"
-            " + CASE WHEN state = 'closed' THEN CAST(:closed AS BIGINT) ELSE :furthest END"
+            "UPDATE paycollect_order SET due_at = {now} WHERE due_at > {now} + :furthest"
+            " AND (state <> 'closed' OR due_at > {now} + :closed)"
         ),
         {"furthest": _FURTHEST, "closed": _FURTHEST_CLOSED},
     )
