@@ -441,23 +441,27 @@ async def statement_rows(_full: bool) -> AsyncIterator[Row]:
 
 
 FINISHED = (
-    "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < :n)"
-    " INSERT INTO paycollect_order (order_id, collection_id, nonce, created_at, state, amount,"
-    " currency, opened_at, ends_at, paid_at, fulfilled_at, record, found_by)"
-    " SELECT printf('old-%08d', i), printf('SCIold-%08d', i), hex(randomblob(12)), i, 'fulfilled',"
-    " '25.00', 'USD', i, i + 3600000, i, i, '{\"status\": \"COMPLETED\"}', 'webhook' FROM n"
+    (
+        "INSERT INTO paycollect_order (order_id, collection_id, nonce, created_at, state, amount,"
+        " currency, opened_at, ends_at, paid_at, fulfilled_at, record, found_by)"
+        " WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {finished})"
+        " SELECT 'old-' || CAST(i AS TEXT), 'SCIold-' || CAST(i AS TEXT), 'n' || CAST(i AS TEXT),"
+        " i, 'fulfilled', '25.00', 'USD', i, i + 3600000, i, i, '{{\"status\": \"COMPLETED\"}}',"
+        " 'webhook' FROM n"
+    ),
+    (
+        "INSERT INTO paycollect_inbox (id, received_at, order_id, collection_id, event, status,"
+        " handled_at, outcome) SELECT order_id, created_at, order_id, collection_id,"
+        " 'collection.received', 'COMPLETED', created_at, 'fulfilled' FROM paycollect_order"
+        " WHERE state = 'fulfilled'"
+    ),
+    (
+        "INSERT INTO paycollect_timeline (id, order_id, at, what)"
+        " SELECT order_id, order_id, created_at, 'fulfilled' FROM paycollect_order"
+        " WHERE state = 'fulfilled'"
+    ),
 )
-FINISHED_INBOX = (
-    "INSERT INTO paycollect_inbox (id, received_at, order_id, collection_id, event, status,"
-    " handled_at, outcome) SELECT hex(randomblob(16)), created_at, order_id, collection_id,"
-    " 'collection.received', 'COMPLETED', created_at, 'fulfilled' FROM paycollect_order"
-    " WHERE state = 'fulfilled'"
-)
-FINISHED_TIMELINE = (
-    "INSERT INTO paycollect_timeline (id, order_id, at, what)"
-    " SELECT hex(randomblob(12)), order_id, created_at, 'fulfilled' FROM paycollect_order"
-    " WHERE state = 'fulfilled'"
-)
+"""The rows that so many orders leave, in SQLite and PostgreSQL."""
 
 
 def _age(path: Path, finished: int) -> None:
@@ -465,9 +469,8 @@ def _age(path: Path, finished: int) -> None:
     db.execute(floors.PARCELS)
     db.execute("PRAGMA synchronous = OFF")
     db.execute("BEGIN")
-    db.execute(FINISHED, {"n": finished})
-    db.execute(FINISHED_INBOX)
-    db.execute(FINISHED_TIMELINE)
+    for statement in FINISHED:
+        db.execute(statement.format(finished=finished))
     db.execute("COMMIT")
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     db.close()
@@ -497,18 +500,24 @@ async def age_rows(full: bool) -> AsyncIterator[Row]:
 
 
 async def _a_day(cashier: Cashier[Any], path: Path, names: Iterator[int]) -> float:
-    number = 96
-    orders, _ = open_orders(number, f"A{next(names)}-")
+    orders, _ = open_orders(A_DAY, f"A{next(names)}-")
     db = sqlite3.connect(path)
     with db:
         db.executemany(ORDER, orders)
     db.close()
+    return await _receive_and_fulfil(cashier, orders)
+
+
+A_DAY = 96
+
+
+async def _receive_and_fulfil(cashier: Cashier[Any], orders: list[tuple[Any, ...]]) -> float:
     ready = [body_of(order[0]) for order in orders]
     started = time.perf_counter()
-    for start in range(0, number, 8):
+    for start in range(0, len(ready), 8):
         await asyncio.gather(*map(cashier.receive, ready[start : start + 8]))
-    await work_off(cashier, number)
-    return (time.perf_counter() - started) / number
+    await work_off(cashier, len(ready))
+    return (time.perf_counter() - started) / len(ready)
 
 
 # --- over HTTP ------------------------------------------------------------------------------------
@@ -847,6 +856,38 @@ async def postgres_fulfil_rows(place: Postgres, full: bool) -> AsyncIterator[Row
             )
 
 
+async def postgres_age_rows(place: Postgres, full: bool) -> AsyncIterator[Row]:
+    """What work costs in a database that many orders have gone through, and that counted none."""
+    finished = 1_000_000 if full else 100_000
+    jobs: list[Job] = []
+    async with AsyncExitStack() as stack:
+        for size in (1_000, finished):
+            schema = stack.enter_context(fresh_schema(place.url))
+            await _prepare(schema)
+            on = await stack.enter_async_context(_bare(schema))
+            for statement in FINISHED:
+                await on._connection.execute(statement.format(finished=size))
+            engine = create_async_engine(**_address(schema, "asyncpg"), pool_size=CONNECTIONS)
+            stack.push_async_callback(engine.dispose)
+            cashier = make_cashier(SqlAlchemyStore(engine), ship_async)
+            stack.push_async_callback(cashier.aclose)
+            await cashier._ready()
+            jobs.append(partial(_a_day_there, cashier, on._connection, count()))
+        young, old = await rounds_of(jobs, 9 if full else 5)
+    yield Row(
+        f"receive + claim + fulfil, PostgreSQL, {finished:,} finished orders / 1,000",
+        old / young,
+        goal=1.2,
+        note=f"{1e6 * young:,.0f} us, then {1e6 * old:,.0f} us a payment",
+    )
+
+
+async def _a_day_there(cashier: Cashier[Any], connection: Any, names: Iterator[int]) -> float:
+    orders, _ = open_orders(A_DAY, f"A{next(names)}-")
+    await connection.executemany(_numbered(ORDER), orders)
+    return await _receive_and_fulfil(cashier, orders)
+
+
 def _named(way: str) -> str:
     return "SQLAlchemy" if way.startswith("sqlalchemy") else "bare"
 
@@ -877,7 +918,7 @@ IN_A_FILE = (
     age_rows,
     statement_rows,
 )
-IN_POSTGRES = (postgres_receive_rows, postgres_fulfil_rows)
+IN_POSTGRES = (postgres_receive_rows, postgres_fulfil_rows, postgres_age_rows)
 
 
 def rows(full: bool) -> Iterator[Row]:
