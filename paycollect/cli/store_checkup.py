@@ -125,7 +125,7 @@ async def _ask(url: str) -> Asked | None:
             async def one(sql: str) -> Any:
                 return (await conn.execute(text(sql))).scalar_one()
 
-            names = ("synchronous_commit", "fsync", "default_transaction_read_only")
+            names = ("synchronous_commit", "fsync", "autovacuum", "default_transaction_read_only")
             settings = {name: str(await one(f"SHOW {name}")) for name in names}
             now = float(await one("SELECT EXTRACT(EPOCH FROM clock_timestamp())"))
             port = await one("SELECT inet_server_port()")
@@ -152,6 +152,13 @@ def server(asked: Asked) -> Iterator[Finding]:
     ):
         if asked.settings[name] == "off":
             yield _wrong(f"{name} is off: {threat}", f"set {name} = on for this user or database")
+    if asked.settings["autovacuum"] == "off":
+        yield Finding(
+            subject="store",
+            state="warning",
+            text="autovacuum is off: the tables grow, and the server cannot tell which index helps",
+            advice="set autovacuum = on, or run VACUUM ANALYZE every few minutes",
+        )
     if asked.settings["default_transaction_read_only"] == "on":
         yield _wrong("it only reads: a standby?", "name the primary server")
     if len(asked.processes) > 1:

@@ -159,7 +159,9 @@ def test_a_good_server(server: Postgres, terminal: Terminal) -> None:
     url = url_of(server, synchronous_commit="on")
     assert terminal("cashier", "schema", "--make", "--store", url) == 0
     found = look(url)
-    assert [(one.state, one.text) for one in found if "fsync" not in one.text] == [
+    of_this_server = ("fsync", "autovacuum")
+    found = [one for one in found if not one.text.startswith(of_this_server)]
+    assert [(one.state, one.text) for one in found] == [
         ("ok", "its tables are those of this release"),
         ("ok", "its clock and this machine's agree"),
     ]
@@ -233,6 +235,22 @@ def test_something_before_the_server_is_seen(server: Postgres) -> None:
     assert (found.state, "something stands before it" in found.text) == ("warning", True)
 
 
+SETTINGS = {
+    "synchronous_commit": "on",
+    "fsync": "on",
+    "autovacuum": "on",
+    "default_transaction_read_only": "off",
+}
+
+
+def test_a_server_that_does_not_clean_up() -> None:
+    """Each payment leaves old rows behind, and indexes are chosen by what autovacuum has counted."""
+    settings = SETTINGS | {"autovacuum": "off"}
+    asked = Asked(settings=settings, now=0.0, port=None, asked_port=5432, processes=frozenset({1}))
+    (found,) = store_checkup.server(asked)
+    assert (found.state, found.text[:17]) == ("warning", "autovacuum is off")
+
+
 @pytest.mark.parametrize(
     ("changes", "states"),
     [
@@ -244,9 +262,8 @@ def test_something_before_the_server_is_seen(server: Postgres) -> None:
 )
 def test_a_pooler_is_told_by_what_it_does(changes: dict[str, Any], states: list[str]) -> None:
     """Transactions of one connection that are served by several processes prove it."""
-    names = ("synchronous_commit", "fsync", "default_transaction_read_only")
     given: dict[str, Any] = {
-        "settings": dict(zip(names, ("on", "on", "off"), strict=True)),
+        "settings": SETTINGS,
         "now": 0.0,
         "port": 5432,
         "asked_port": 5432,
